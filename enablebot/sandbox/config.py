@@ -1,0 +1,33 @@
+"""What a played Slack and OpenAI are told before they start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxConfig:
+    """The sandbox's settings; every value is fake and none opens anything outside this machine.
+
+    `time_scale` shortens Slack's retry schedule and a stream's lifetime, never the three seconds an app has to answer.
+    `data_dir` keeps workspaces, installs and messages over a restart; None keeps them in memory.
+    `history_cap` plays the 15 messages, once a minute rule for apps outside Slack's Marketplace.
+    """
+
+    client_id: str = "sandbox-client-id"
+    client_secret: str = "sandbox-client-secret"
+    signing_secret: str = "sandbox-signing-secret"
+    events_url: str = "http://localhost:8001/slack/events"
+    interactions_url: str = "http://localhost:8001/slack/interactions"
+    redirect_url: str = "http://localhost:8000/slack/oauth_redirect"
+    data_dir: Path | None = None
+    time_scale: float = 1.0
+    with_slack: bool = True
+    with_openai: bool = True
+    model_delay_ms: float = 30.0
+    rate_limits: bool = True
+    history_cap: bool = False
+    ack_seconds: float = 3.0
+    stream_seconds: float = 300.0
+    post_burst: int = 5

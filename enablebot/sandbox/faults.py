@@ -1,0 +1,102 @@
+"""Misfortune on order: which calls fail, how, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+FaultKind = Literal["status", "error", "ratelimit", "lost_answer", "hang", "cut", "reset", "slow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One rule: the calls of `method` it strikes and what it does to them.
+
+    `skip` matching calls pass first, then `times` are struck. `method` is a Slack method, `openai.responses`,
+    `openai.chat.completions`, `openai.embeddings`, `openai.models`, a prefix such as `openai.*`, or `*`.
+
+    status       HTTP `status`, no effect
+    error        an ordinary answer that carries `error`, no effect
+    ratelimit    429 with `Retry-After: retry_after`, no effect
+    lost_answer  the effect happens, the connection closes without an answer
+    hang         no answer and no effect for `seconds` (0: until the caller leaves)
+    cut          a stream stops after `after_events` events without its last one
+    reset        the connection is reset, no effect
+    slow         `seconds` of waiting, then an ordinary answer
+    """
+
+    method: str = "*"
+    kind: FaultKind = "status"
+    times: int = 1
+    skip: int = 0
+    status: int = 500
+    error: str = "internal_error"
+    retry_after: int = 1
+    seconds: float = 0.0
+    after_events: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(FaultKind):
+            raise ValueError(f"unknown kind of fault {self.kind!r}; choose one of {', '.join(get_args(FaultKind))}")
+
+    def concerns(self, method: str) -> bool:
+        """Whether a call of `method` counts for this rule."""
+        if self.method.endswith("*"):
+            return method.startswith(self.method[:-1])
+        return self.method == method
+
+
+class Faults:
+    """The rules still waiting; the first one that concerns a call decides."""
+
+    def __init__(self) -> None:
+        self._rules: list[Fault] = []
+        self._watchers: list[Callable[[], None]] = []
+
+    def add(self, method: str = "*", kind: FaultKind = "status", **details: Any) -> Fault:
+        """Adds one rule behind the others; `details` are Fault's other fields."""
+        fault = Fault(method=method, kind=kind, **details)
+        self._rules.append(fault)
+        self._changed()
+        return fault
+
+    def replace(self, rules: Iterable[Mapping[str, Any]]) -> None:
+        """Forgets the old rules and takes these; raises ValueError on an unknown field or kind."""
+        known = {field.name for field in fields(Fault)}
+        taken: list[Fault] = []
+        for rule in rules:
+            unknown = set(rule) - known
+            if unknown:
+                raise ValueError(f"a fault has no field {', '.join(sorted(unknown))}")
+            taken.append(Fault(**rule))
+        self._rules = taken
+        self._changed()
+
+    def left(self) -> list[dict[str, Any]]:
+        """The rules not used up yet."""
+        return [asdict(rule) for rule in self._rules]
+
+    def take(self, method: str) -> Fault | None:
+        """Counts one call of `method` and returns what strikes it, or None."""
+        for place, rule in enumerate(self._rules):
+            if not rule.concerns(method):
+                continue
+            if rule.skip > 0:
+                self._rules[place] = replace(rule, skip=rule.skip - 1)
+                return None
+            if rule.times > 1:
+                self._rules[place] = replace(rule, times=rule.times - 1)
+            else:
+                del self._rules[place]
+            self._changed()
+            return rule
+        return None
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Calls `changed` after each rule added or used up."""
+        self._watchers.append(changed)
+
+    def _changed(self) -> None:
+        for watcher in self._watchers:
+            watcher()
