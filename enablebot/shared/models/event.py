@@ -1,0 +1,28 @@
+"""An event on its way into the inbox."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+from uuid import UUID
+
+EventKind = Literal["message", "mention", "interaction", "lifecycle", "stop"]
+
+Verdict = Literal["accepted", "duplicate", "not_ours"]
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingEvent:
+    """One event as the inbox stores it: routing facts in the clear, the body sealed with its workspace's key.
+
+    `event_key` names the delivery, `message_key` the message it is about: two deliveries of one message are one event.
+    `lane` is the conversation whose order it keeps; None bypasses the lanes. `joins` says whether it may open the
+    conversation, or is ours only where the bot already takes part.
+    """
+
+    tenant_id: UUID
+    event_key: str
+    message_key: str | None
+    lane: str | None
+    kind: EventKind
+    joins: bool
+    body: bytes = field(repr=False)
+    data_key_id: UUID
