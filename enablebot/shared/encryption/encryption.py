@@ -7,16 +7,15 @@ so a value that was moved to another tenant, table, column or row does not open.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from hmac import compare_digest
 from os import urandom
-from typing import Generic, NoReturn
+from typing import NoReturn
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from typing_extensions import TypeVar
 
 from enablebot.shared.errors import SealBroken
+from enablebot.shared.sensitive import Sensitive as Sensitive
 
 FORMAT = b"\x01"
 KEY_BYTES = 32
@@ -24,50 +23,6 @@ NONCE_BYTES = 12
 
 _HEADER_BYTES = len(FORMAT) + 16
 _BODY = _HEADER_BYTES + NONCE_BYTES
-
-Secret = TypeVar("Secret", str, bytes, default=str)
-
-
-class Sensitive(Generic[Secret]):
-    """A secret that shows as *** wherever it is printed, and that has to be asked for with `reveal()`."""
-
-    __slots__ = ("_secret",)
-
-    def __init__(self, secret: Secret) -> None:
-        self._secret: Secret = secret
-
-    def reveal(self) -> Secret:
-        """The secret itself; the one way to get at it."""
-        return self._secret
-
-    def __repr__(self) -> str:
-        return "***"
-
-    __str__ = __repr__
-
-    def __format__(self, spec: str) -> str:
-        return format("***", spec)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sensitive):
-            return NotImplemented
-        return type(self._secret) is type(other._secret) and compare_digest(_as_bytes(self), _as_bytes(other))
-
-    __hash__ = None  # type: ignore[assignment]  # a hash of a short secret would give it away
-
-    def __copy__(self) -> "Sensitive[Secret]":
-        return self
-
-    def __deepcopy__(self, memo: object) -> "Sensitive[Secret]":
-        return self
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("A Sensitive value is never pickled: seal what has to be stored.")
-
-
-def _as_bytes(sensitive: "Sensitive[str] | Sensitive[bytes]") -> bytes:
-    secret = sensitive.reveal()
-    return secret if isinstance(secret, bytes) else secret.encode("utf-8", "surrogatepass")
 
 
 @dataclass(frozen=True, slots=True)
