@@ -1,0 +1,237 @@
+"""Slack's Web API: one connection pool per process, one light client per workspace, every failure in our own words."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import aiohttp
+from slack_sdk.web.async_client import AsyncWebClient
+
+from enablebot import __version__
+from enablebot.shared.encryption.encryption import Sensitive
+from enablebot.shared.slack.wire import OnCall, call, no_usable_answer, proxy_for, trace
+
+SessionStatus = Literal["active", "processing", "suspended", "closed"]
+Block = Mapping[str, Any]
+
+
+class SlackClients:
+    """One per process: owns the connection pool that every workspace's client shares.
+
+    `on_call(method, outcome)` is told of every call; the outcome is `ok` or the error's code.
+    """
+
+    def __init__(self, *, base_url: str, timeout_seconds: float = 10, on_call: OnCall | None = None) -> None:
+        self._api_url = base_url.rstrip("/") + "/api/"
+        self._timeout_seconds = timeout_seconds
+        self._on_call = on_call
+        self._session: aiohttp.ClientSession | None = None
+        self._proxy: str | None = None
+        # slack_sdk prints whole answers, messages included, to a logger at DEBUG or without a level of its own.
+        self._logger = logging.getLogger("enablebot.shared.slack.sdk")
+        self._logger.setLevel(logging.INFO)
+
+    async def open(self) -> None:
+        """Open the connection pool. Belongs to the lifespan of the app."""
+        self._proxy = proxy_for(self._api_url)
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=self._timeout_seconds),
+            trace_configs=[trace()],
+        )
+
+    async def aclose(self) -> None:
+        """Close the connection pool."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def for_workspace(self, *, token: Sensitive[str], team_id: str | None) -> "SlackClient":
+        """A client that speaks with this token; `team_id` names the workspace for an organisation-wide one."""
+        return SlackClient(self._web_client(token=token.reveal(), team_id=team_id), self._on_call)
+
+    async def exchange_code(
+        self, *, client_id: str, client_secret: Sensitive[str], code: str, redirect_uri: str
+    ) -> dict[str, Any]:
+        """Slack's answer to `oauth.v2.access`: the grant that belongs to `code`."""
+        return await call(
+            self._web_client(token=None, team_id=None),
+            "oauth.v2.access",
+            on_call=self._on_call,
+            data={"code": code, "redirect_uri": redirect_uri},
+            # By Basic auth and never as fields, which proxies and tracing tools like to keep.
+            auth={"client_id": client_id, "client_secret": client_secret.reveal()},
+        )
+
+    def _web_client(self, *, token: str | None, team_id: str | None) -> AsyncWebClient:
+        if self._session is None:
+            raise RuntimeError("SlackClients is not open: call open() in the lifespan first")
+        client = AsyncWebClient(
+            token=token,
+            base_url=self._api_url,
+            session=self._session,
+            team_id=team_id,
+            user_agent_prefix=f"EnableBot/{__version__}",
+            logger=self._logger,
+            # Its retries would post a message twice when only the answer was lost.
+            retry_handlers=[],
+        )
+        # slack_sdk takes any proxy of the environment and never asks NO_PROXY.
+        client.proxy = self._proxy
+        return client
+
+
+class SlackClient:
+    """The Web API methods this product uses, with one workspace's token.
+
+    Every method raises the SlackError tree: `SlackUnreachable` where the request never left, so that it may be
+    repeated; `SlackUnknownOutcome` where it left and no usable answer came back.
+    """
+
+    def __init__(self, client: AsyncWebClient, on_call: OnCall | None = None) -> None:
+        self._client = client
+        self._on_call = on_call
+
+    async def auth_test(self) -> dict[str, Any]:
+        """Who this token is: `user_id`, `bot_id`, `team_id` and more."""
+        return await self._post("auth.test", {})
+
+    async def post_message(
+        self,
+        *,
+        channel: str,
+        thread_ts: str | None,
+        text: str | None = None,
+        markdown_text: str | None = None,
+        blocks: Sequence[Block] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Post a message, never with an unfurled link; returns its `ts`. `markdown_text` excludes text and blocks."""
+        answer = await self._post(
+            "chat.postMessage",
+            {
+                "channel": channel,
+                "thread_ts": thread_ts,
+                "text": text,
+                "markdown_text": markdown_text,
+                "blocks": blocks,
+                "metadata": metadata,
+                "unfurl_links": False,
+                "unfurl_media": False,
+            },
+        )
+        return _ts(answer, method="chat.postMessage")
+
+    async def post_ephemeral(
+        self,
+        *,
+        channel: str,
+        user: str,
+        thread_ts: str | None,
+        text: str,
+        blocks: Sequence[Block] | None = None,
+    ) -> None:
+        """Show `text` to one person only."""
+        await self._post(
+            "chat.postEphemeral",
+            {"channel": channel, "user": user, "thread_ts": thread_ts, "text": text, "blocks": blocks},
+        )
+
+    async def update_message(
+        self,
+        *,
+        channel: str,
+        ts: str,
+        text: str | None = None,
+        markdown_text: str | None = None,
+        blocks: Sequence[Block] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Replace the whole content of one of our messages: `text` up to 4,000 characters, markdown up to 12,000."""
+        await self._post(
+            "chat.update",
+            {
+                "channel": channel,
+                "ts": ts,
+                "text": text,
+                "markdown_text": markdown_text,
+                "blocks": blocks,
+                "metadata": metadata,
+            },
+        )
+
+    async def start_stream(
+        self,
+        *,
+        channel: str,
+        thread_ts: str,
+        recipient_user_id: str,
+        recipient_team_id: str,
+        markdown_text: str | None = None,
+    ) -> str:
+        """Open a streamed message in a thread; returns its `ts`. It lives for about five minutes."""
+        answer = await self._post(
+            "chat.startStream",
+            {
+                "channel": channel,
+                "thread_ts": thread_ts,
+                "recipient_user_id": recipient_user_id,
+                "recipient_team_id": recipient_team_id,
+                "markdown_text": markdown_text,
+            },
+        )
+        return _ts(answer, method="chat.startStream")
+
+    async def append_stream(self, *, channel: str, ts: str, markdown_text: str) -> None:
+        """Add up to 12,000 characters to a streamed message."""
+        await self._post("chat.appendStream", {"channel": channel, "ts": ts, "markdown_text": markdown_text})
+
+    async def stop_stream(
+        self,
+        *,
+        channel: str,
+        ts: str,
+        markdown_text: str | None = None,
+        blocks: Sequence[Block] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """End a streamed message; `blocks` appear below what was streamed."""
+        await self._post(
+            "chat.stopStream",
+            {"channel": channel, "ts": ts, "markdown_text": markdown_text, "blocks": blocks, "metadata": metadata},
+        )
+
+    async def replies(
+        self, *, channel: str, thread_ts: str, oldest: str | None = None, limit: int = 15
+    ) -> list[dict[str, Any]]:
+        """One page of a thread, its root first, with message metadata. Unlisted apps get one call a minute."""
+        answer = await self._get(
+            "conversations.replies",
+            {
+                "channel": channel,
+                "ts": thread_ts,
+                "oldest": oldest,
+                "limit": str(limit),
+                "include_all_metadata": "1",
+            },
+        )
+        messages = answer.get("messages")
+        return [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
+
+    async def set_status(self, *, channel: str, thread_ts: str, status: SessionStatus) -> None:
+        """Show in the thread whether the agent works; `processing` lasts until changed, at most an hour."""
+        await self._post("agents.sessions.setStatus", {"channel_id": channel, "thread_ts": thread_ts, "status": status})
+
+    async def _post(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        given = {name: value for name, value in arguments.items() if value is not None}
+        return await call(self._client, method, on_call=self._on_call, json=given)
+
+    async def _get(self, method: str, arguments: Mapping[str, str | None]) -> dict[str, Any]:
+        given = {name: value for name, value in arguments.items() if value is not None}
+        return await call(self._client, method, on_call=self._on_call, http_verb="GET", params=given)
+
+
+def _ts(answer: Mapping[str, Any], *, method: str) -> str:
+    ts = answer.get("ts")
+    if not isinstance(ts, str) or not ts:
+        raise no_usable_answer(method, because="no ts")
+    return ts
