@@ -8,7 +8,7 @@ import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from enablebot import __version__
-from enablebot.shared.encryption.encryption import Sensitive
+from enablebot.shared.sensitive import Sensitive
 from enablebot.shared.slack.wire import OnCall, call, no_usable_answer, proxy_for, trace
 
 SessionStatus = Literal["active", "processing", "suspended", "closed"]

@@ -1,6 +1,6 @@
 """One call of Slack's Web API: how far it came, and what its failure means."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import SimpleNamespace
