@@ -59,7 +59,7 @@ class SlackClients:
             on_call=self._on_call,
             data={"code": code, "redirect_uri": redirect_uri},
             # By Basic auth and never as fields, which proxies and tracing tools like to keep.
-            auth={"client_id": client_id, "client_secret": client_secret.reveal()},
+            headers={"Authorization": aiohttp.encode_basic_auth(client_id, client_secret.reveal())},
         )
 
     def _web_client(self, *, token: str | None, team_id: str | None) -> AsyncWebClient:
