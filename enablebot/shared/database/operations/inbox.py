@@ -1,0 +1,107 @@
+"""Accepted events: in, claimed, renewed, settled."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from enablebot.shared.database.models import (
+    ClaimedEventRow,
+    EventKind,
+    EventOutcome,
+    InboxDepthRow,
+    Settlement,
+    Verdict,
+)
+from enablebot.shared.database.operations.call import Calls
+
+
+class InboxCalls(Calls):
+    async def accept_events(
+        self,
+        *,
+        tenant_ids: Sequence[UUID],
+        event_keys: Sequence[str],
+        message_keys: Sequence[str | None],
+        lanes: Sequence[str | None],
+        kinds: Sequence[EventKind],
+        joins: Sequence[bool],
+        bodies: Sequence[bytes],
+        data_key_ids: Sequence[UUID],
+    ) -> list[Verdict]:
+        """Store a batch of sealed events and return a verdict for each, in the order given.
+
+        The verdicts are those of storing them one by one. An event that joins opens its lane; one that does not is
+        `not_ours` unless its lane is open. Either key seen before makes it a `duplicate`; `not_ours` takes no key.
+        """
+        verdicts: list[Verdict] = await self._call(
+            "accept_events",
+            tenant_ids=list(tenant_ids),
+            event_keys=list(event_keys),
+            message_keys=list(message_keys),
+            lanes=list(lanes),
+            kinds=list(kinds),
+            joins=list(joins),
+            bodies=list(bodies),
+            data_key_ids=list(data_key_ids),
+        )
+        return verdicts
+
+    async def claim_events(
+        self, *, worker: str, after_tenant: UUID | None, limit: int, tenant_cap: int, lease_seconds: int
+    ) -> list[ClaimedEventRow]:
+        """Claim up to `limit` events, in turn over the tenants that follow `after_tenant`, then from the first again.
+
+        No tenant holds more than `tenant_cap` live claims over all workers. Each claim counts as an attempt and carries
+        a token; leases that ran out are returned first, and after three attempts the event is set aside.
+        """
+        claimed = await self._call(
+            "claim_events",
+            worker=worker,
+            after_tenant=after_tenant,
+            limit=limit,
+            tenant_cap=tenant_cap,
+            lease_seconds=lease_seconds,
+        )
+        return [ClaimedEventRow.model_validate(row) for row in claimed]
+
+    async def renew_leases(
+        self, *, tenant_ids: Sequence[UUID], ids: Sequence[int], tokens: Sequence[UUID], lease_seconds: int
+    ) -> list[bool]:
+        """Extend claims from now on, and say for each whether it is still ours."""
+        renewed: list[bool] = await self._call(
+            "renew_leases",
+            tenant_ids=list(tenant_ids),
+            ids=list(ids),
+            tokens=list(tokens),
+            lease_seconds=lease_seconds,
+        )
+        return renewed
+
+    async def settle_events(
+        self,
+        *,
+        tenant_ids: Sequence[UUID],
+        ids: Sequence[int],
+        tokens: Sequence[UUID],
+        outcomes: Sequence[EventOutcome],
+        reasons: Sequence[str | None],
+        delays: Sequence[float],
+    ) -> list[Settlement]:
+        """End claims and let the next event of each lane go; `stale` where the claim is somebody else's by now.
+
+        `retry` comes back after its delay in seconds and is set aside instead once three attempts are spent; `release`
+        does too, but gives the attempt back. Bodies go, except of events set aside.
+        """
+        settlements: list[Settlement] = await self._call(
+            "settle_events",
+            tenant_ids=list(tenant_ids),
+            ids=list(ids),
+            tokens=list(tokens),
+            outcomes=list(outcomes),
+            reasons=list(reasons),
+            delays=[float(delay) for delay in delays],
+        )
+        return settlements
+
+    async def get_inbox_depth(self) -> InboxDepthRow:
+        """Count unfinished events of all tenants by state; `oldest_seconds` is the longest wait among them."""
+        return InboxDepthRow.model_validate(await self._call("get_inbox_depth"))
