@@ -20,9 +20,9 @@ class OperatorCalls(Calls):
         tenant_id: UUID,
         actor: str,
         action: str,
-        object: str,
+        object: str,  # noqa: A002 - the word of the audit trail
         outcome: str,
-        detail: bytes | None,  # noqa: A002 - the word of the audit trail
+        detail: bytes | None,
     ) -> AuditRow:
         """Add a row to a tenant's audit chain; `detail` is sealed."""
         return AuditRow.model_validate(
