@@ -1,0 +1,1 @@
+"""How EnableBot reaches its database, and what it asks of it."""

@@ -1,0 +1,190 @@
+"""Real Postgres for tests: one server a run, migrated once into a template, cloned per test.
+
+The server is shared by every xdist worker and by runs side by side, and stops with the last of them; one that a
+killed run left behind is taken over. `TEST_DATABASE_URL` (a superuser's) uses a given server instead.
+"""
+
+import asyncio
+import itertools
+import os
+import sys
+import tempfile
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from enablebot.shared.database.embedded import EmbeddedPostgres, Version
+from enablebot.shared.database.init_db import functions, migrate, migrations
+
+VERSIONS: tuple[Version, ...] = (18, 16)
+# Put it above a test that must hold on every version we support; the others run on the newest.
+postgres_versions = pytest.mark.parametrize("postgres_version", VERSIONS, indirect=True)
+
+# Logins that hold nothing but membership of the named roles, as services should.
+LOGINS = {
+    "enablebot_test_api": ("enablebot_api",),
+    "enablebot_test_web": ("enablebot_web",),
+    "enablebot_test_services": ("enablebot_api", "enablebot_web"),
+}
+_PASSWORD = "only-for-tests"
+
+# Nothing here outlives a power cut, and nothing needs to.
+_FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "300",
+    "autovacuum": "off",
+}
+_names = itertools.count()
+_T = TypeVar("_T")
+
+
+class PostgresServer:
+    """A server to make databases on, and the template they are cloned from."""
+
+    def __init__(self, admin_url: str, *, is_ours: bool) -> None:
+        """Take a superuser's URL; nothing is touched yet."""
+        self.admin_url = admin_url
+        self._is_ours = is_ours
+
+    def url(self, database: str, *, login: str | None = None) -> str:
+        """Return the URL of a database, for the superuser or for one of LOGINS."""
+        parts = urlsplit(self.admin_url)
+        host = parts.netloc.rpartition("@")[2]
+        netloc = f"{login}:{_PASSWORD}@{host}" if login else parts.netloc
+        return urlunsplit((parts.scheme, netloc, "/" + quote(database), parts.query, ""))
+
+    @contextmanager
+    def empty(self) -> Iterator[str]:
+        """Yield the name of a database with nothing in it, dropped afterwards."""
+        with self._made("template0") as name:
+            yield name
+
+    @contextmanager
+    def migrated(self) -> Iterator[str]:
+        """Yield the name of a database with the current schema, dropped afterwards."""
+        with self._made(from_sync(self._template())) as name:
+            yield name
+
+    @contextmanager
+    def _made(self, template: str) -> Iterator[str]:
+        name = f"test_{os.getpid()}_{next(_names)}"
+        # Copying files is three times as fast as copying through the log, for a database this small.
+        from_sync(self._execute(f"create database {name} template {template} strategy file_copy"))
+        try:
+            yield name
+        finally:
+            from_sync(self._execute(f"drop database if exists {name} with (force)"))
+
+    async def _execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.admin_url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    async def _template(self) -> str:
+        checksum = sha256("".join(f.name + f.checksum for f in (*migrations(), *functions())).encode()).hexdigest()
+        name = f"template_{checksum[:16]}"
+        connection = await asyncpg.connect(self.admin_url)
+        try:
+            if await _exists(connection, name):
+                return name
+            # Migrations create roles, which all databases share: one at a time, whatever the checkout.
+            await connection.execute("select pg_advisory_lock(826001)")
+            if not await _exists(connection, name):
+                if self._is_ours:
+                    await _drop_left_behind(connection)
+                await connection.execute(f"drop database if exists {name}_raw with (force)")
+                await connection.execute(f"create database {name}_raw template template0 strategy file_copy")
+                await migrate(self.url(f"{name}_raw"))
+                for login, roles in LOGINS.items():
+                    await _create_login(connection, login, roles)
+                await connection.execute(f"alter database {name}_raw rename to {name}")
+            return name
+        finally:
+            await connection.close()
+
+
+class PostgresServers:
+    """The servers of this test process, started when first asked for."""
+
+    def __init__(self) -> None:
+        self._embedded: dict[Version, EmbeddedPostgres] = {}
+        self._given = os.environ.get("TEST_DATABASE_URL")
+
+    def server(self, version: Version) -> PostgresServer:
+        """Return a server of that version; skips the test when the given server is of another."""
+        if self._given:
+            found = from_sync(_version_of(self._given))
+            if found != version and version != VERSIONS[0]:
+                pytest.skip(f"TEST_DATABASE_URL is PostgreSQL {found}, this test wants {version}")
+            return PostgresServer(self._given, is_ours=False)
+        if version not in self._embedded:
+            self._embedded[version] = EmbeddedPostgres(tests_data_dir(), version=version, settings=_FAST)
+        return PostgresServer(self._embedded[version].start(), is_ours=True)
+
+    def stop(self) -> None:
+        """Let go of every server; whoever is last stops it."""
+        for server in self._embedded.values():
+            server.stop()
+
+
+def tests_data_dir() -> Path:
+    """Return where test servers and fetched binaries live: the same for every run of this user."""
+    owner = os.getuid() if sys.platform != "win32" else "user"
+    directory = Path(tempfile.gettempdir()) / f"enablebot-tests-{owner}"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    return directory
+
+
+def from_sync(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run async work to its end from a fixture or test that is not async, whatever loops exist around it."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+async def _exists(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> bool:
+    return bool(await connection.fetchval("select exists (select from pg_database where datname = $1)", name))
+
+
+async def _create_login(connection: "asyncpg.Connection[asyncpg.Record]", login: str, roles: tuple[str, ...]) -> None:
+    if not await connection.fetchval("select exists (select from pg_roles where rolname = $1)", login):
+        await connection.execute(f"create role {login} login password '{_PASSWORD}'")
+    await connection.execute(f"grant {', '.join(roles)} to {login}")
+
+
+async def _drop_left_behind(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Drop databases of test processes that are gone, and all but the newest templates."""
+    for name in await connection.fetch(r"select datname from pg_database where datname like 'test\_%'"):
+        if not _is_alive(int(name["datname"].split("_")[1])):
+            await connection.execute(f"drop database if exists {name['datname']} with (force)")
+    old = r"select datname from pg_database where datname like 'template\_%' order by oid desc offset 20"
+    for name in await connection.fetch(old):
+        await connection.execute(f"drop database if exists {name['datname']} with (force)")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+async def _version_of(url: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval("show server_version_num")) // 10000
+    finally:
+        await connection.close()
