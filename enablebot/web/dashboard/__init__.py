@@ -1,0 +1,1 @@
+"""Pages for people with a session; a module a page."""
