@@ -5,16 +5,9 @@ Schema: https://github.com/slackapi/manifest-schema, version 2.0.0.
 
 from typing import Any
 
-# Why each: a reviewer asks, and a scope nobody can explain goes.
-BOT_SCOPES: tuple[str, ...] = (
-    "app_mentions:read",  # be told when somebody mentions the bot
-    "assistant:write",  # be an agent: the messages tab with threads
-    "channels:history",  # follow a public channel's thread the bot is part of
-    "chat:write",  # answer
-    "groups:history",  # follow a private channel's thread the bot is part of
-    "im:history",  # read what people write to the bot
-    "mpim:history",  # the same in a group conversation
-)
+from enablebot.shared.models.installation import REQUIRED_SCOPES
+
+BOT_SCOPES: tuple[str, ...] = REQUIRED_SCOPES
 
 BOT_EVENTS: tuple[str, ...] = (
     "agent_session_stopped",
