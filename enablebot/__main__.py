@@ -1,0 +1,5 @@
+"""`python -m enablebot`."""
+
+from enablebot.cli import main
+
+raise SystemExit(main())

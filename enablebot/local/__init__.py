@@ -1,0 +1,1 @@
+"""The supervisor that runs database, services and sandbox on one machine, and the story played on it."""

@@ -1,0 +1,99 @@
+"""`up`: the whole product on this machine, for as long as the terminal stays open."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from enablebot.config.settings import Settings
+from enablebot.local.children import Say
+from enablebot.local.household import Household, Ports, furnish
+from enablebot.local.ports import insist_free
+from enablebot.local.sandbox_credentials import sandbox_credentials
+from enablebot.local.supervisor import Supervisor
+from enablebot.shared.database.embedded import EmbeddedPostgres
+from enablebot.shared.database.init_db import migrate
+
+
+@contextmanager
+def database_for(settings: Settings, *, data_dir: Path, say: Say) -> Iterator[Mapping[str, str]]:
+    """Yield what the services are told about their database; one of our own is started here and stopped at the end."""
+    if settings.database.url is not None or settings.database.supabase_url is not None:
+        say("Database: the one named in the settings.")
+        yield {}
+        return
+    postgres = EmbeddedPostgres(data_dir)
+    url = postgres.start()
+    say(f"Database: PostgreSQL {postgres.version} in {data_dir}")
+    try:
+        yield {"DATABASE_URL": url, "DATABASE_ADMIN_URL": url}
+    finally:
+        if postgres.stop():
+            say("Postgres stopped.")
+        else:
+            say("Postgres stays up: another process uses it.")
+
+
+async def bring_schema_up_to_date(settings: Settings, told: Mapping[str, str], *, say: Say) -> None:
+    """Apply what is missing of the migrations; over the Data API alone that cannot be done from here."""
+    admin = told.get("DATABASE_ADMIN_URL") or _revealed(settings)
+    if admin is None:
+        say("Schema: not touched. Only the Data API is configured; paste `python -m enablebot migrate --bundle` there.")
+        return
+    applied = await migrate(admin)
+    say(f"Schema: {', '.join(applied) if applied else 'up to date'}.")
+
+
+async def run_up(settings: Settings, *, sandbox_port: int, say: Say) -> None:
+    """Start everything, say where to go, and keep it alive until Ctrl-C.
+
+    Raises PortTaken, NotReady, ChildBroken or an EnableBotError, each with a message for the person at the terminal.
+    """
+    ports = Ports(api=settings.http.api_port, web=settings.http.web_port, sandbox=sandbox_port)
+    data_dir = settings.database.data_dir
+    insist_free([("api", ports.api), ("web", ports.web), ("sandbox", ports.sandbox)])
+    with database_for(settings, data_dir=data_dir, say=say) as told:
+        await bring_schema_up_to_date(settings, told, say=say)
+        household = furnish(
+            settings,
+            environ=os.environ | ({"LOG_FORMAT": "text"} if sys.stdout.isatty() and not _names_format() else {}),
+            database=told,
+            ports=ports,
+            credentials=sandbox_credentials(data_dir),
+            sandbox_dir=data_dir / "sandbox",
+        )
+        supervisor = Supervisor(household.children, say=say)
+
+        async def welcome() -> None:
+            say(welcome_text(household))
+            await supervisor.until_stopped()
+
+        await supervisor.run(then=welcome)
+        say("Stopped.")
+
+
+def welcome_text(household: Household) -> str:
+    """Where to go and what to do first."""
+    rows = [(household.web_url, "start here: add EnableBot to a workspace")]
+    if household.plays_slack and household.sandbox_url:
+        rows.append((household.sandbox_url, "then talk to it: a played Slack, nothing leaves this machine"))
+    rows.append((f"{household.api_url}/ready", "the api, where Slack's events arrive"))
+    width = max(len(url) for url, _ in rows)
+    played = [
+        name for name, is_played in (("Slack", household.plays_slack), ("OpenAI", household.plays_openai)) if is_played
+    ]
+    lines = ["", "EnableBot is ready.", "", *(f"  {url:<{width}}   {what}" for url, what in rows), ""]
+    if played:
+        lines.append(f"  {' and '.join(played)} played by the sandbox: .env has no credentials for the real one.")
+    lines += ["  Ctrl-C stops all of it.", ""]
+    return "\n".join(lines)
+
+
+def _revealed(settings: Settings) -> str | None:
+    secret = settings.database.admin_url or settings.database.url
+    return secret.get_secret_value() if secret else None
+
+
+def _names_format() -> bool:
+    return bool(os.environ.get("LOG_FORMAT"))
