@@ -20,8 +20,8 @@ _UNAVAILABLE = "The database could not be reached or did not answer in time. Not
 _BUSY = "The database is busy with somebody else's change to the same rows. Try again."
 _MISSING = (
     "The database lacks EnableBot's schema or an up-to-date version of it. Run `python -m enablebot migrate`. Where "
-    "only Supabase's Data API is at hand: paste what `python -m enablebot migrate --bundle` prints into its SQL editor, "
-    "and expose the schema `enablebot` in its API settings."
+    "only Supabase's Data API is at hand: paste what `python -m enablebot migrate --bundle` prints into its SQL "
+    "editor, and expose the schema `enablebot` in its API settings."
 )
 _REFUSED = "The database cannot store one of the values."
 _DUPLICATE = "The same thing is stored already."
@@ -57,6 +57,7 @@ _KINDS: Mapping[str, tuple[type[DatabaseError], str]] = {
     "PGRST20": (SchemaMissing, _MISSING),
     "PGRST3": (DatabaseError, _KEY),
     "401": (DatabaseError, _KEY),
+    "403": (DatabaseError, _KEY),
 }
 
 

@@ -1,0 +1,109 @@
+"""Where the database is → an open Database, after asking it whether its walls stand."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import asyncpg
+
+from enablebot.shared.database.embedded import EmbeddedPostgres
+from enablebot.shared.database.init_db import migrate
+from enablebot.shared.database.operations import Database
+from enablebot.shared.database.postgres import PostgresTransport
+from enablebot.shared.database.supabase import SupabaseTransport
+from enablebot.shared.database.transport import Transport
+from enablebot.shared.errors import DatabaseError, SchemaMissing
+
+if TYPE_CHECKING:
+    from enablebot.config.settings import DatabaseSettings
+
+Role: TypeAlias = Literal["api", "web"]
+
+_log = logging.getLogger(__name__)
+
+
+async def open_database(settings: "DatabaseSettings", *, role: Role, migrate_first: bool = False) -> Database:
+    """Open the database that the settings name: DATABASE_URL, else Supabase's Data API, else one of our own.
+
+    Settings have refused a production without an address before. `migrate_first` is development's way with
+    DATABASE_URL; our own Postgres is always migrated. Raises DatabaseUnavailable when nobody answers, and DatabaseError
+    when a wall is down. A missing schema is only logged: `/ready` says so until it has been migrated.
+    """
+    database = Database(await _transport(settings, role=role, migrate_first=migrate_first))
+    try:
+        await refuse_open_walls(database)
+    except SchemaMissing as error:
+        _log.error("%s", error.message)
+    except BaseException:
+        await database.aclose()
+        raise
+    return database
+
+
+async def refuse_open_walls(database: Database) -> None:
+    """Raise DatabaseError when a protection of the schema is off; warn when our login may do more than its job."""
+    found = await database.login_strength()
+    if found.faults:
+        listed = "".join(f"\n  - {fault}" for fault in found.faults)
+        raise DatabaseError(
+            f"The database does not keep workspaces apart, so EnableBot will not use it:{listed}\n"
+            "Run `python -m enablebot migrate` to restore the schema, and revoke what was granted by hand."
+        )
+    powers = [
+        power
+        for power, has_it in (
+            ("is a superuser", found.superuser),
+            ("bypasses row-level security", found.bypass_rls),
+            ("owns the schema", found.owner),
+        )
+        if has_it
+    ]
+    if powers:
+        _log.warning(
+            "The database login `%s` %s. It works, but a login that is only a member of enablebot_api or enablebot_web "
+            "could do less harm: see docs/deploy.",
+            found.login,
+            " and ".join(powers),
+        )
+
+
+async def prepare_embedded(server: EmbeddedPostgres) -> Mapping[Role, str]:
+    """Migrate a running Postgres of our own; return a URL for each service, whose login may do its job and no more."""
+    await migrate(server.url())
+    connection = await asyncpg.connect(server.url())
+    urls: dict[Role, str] = {}
+    try:
+        for role in ("api", "web"):
+            login = f"enablebot_{role}_login"
+            # Services that start side by side both come here.
+            await connection.execute(
+                f"do $$ begin create role {login} login; "
+                f"exception when duplicate_object or unique_violation then null; end $$; "
+                f"grant enablebot_{role} to {login}"
+            )
+            urls[role] = server.url(user=login)
+    finally:
+        await connection.close()
+    return urls
+
+
+async def _transport(settings: "DatabaseSettings", *, role: Role, migrate_first: bool) -> Transport:
+    if settings.url is not None:
+        if migrate_first:
+            await migrate((settings.admin_url or settings.url).get_secret_value())
+        return await PostgresTransport.connect(settings.url.get_secret_value(), pool_size=settings.pool_size)
+    if settings.supabase_url is not None and settings.supabase_service_key is not None:
+        return await SupabaseTransport.connect(settings.supabase_url, settings.supabase_service_key.get_secret_value())
+    server = EmbeddedPostgres(settings.data_dir)
+
+    async def leave() -> None:
+        await asyncio.to_thread(server.stop)
+
+    await asyncio.to_thread(server.start)
+    try:
+        urls = await prepare_embedded(server)
+        return await PostgresTransport.connect(urls[role], pool_size=settings.pool_size, on_close=leave)
+    except BaseException:
+        await leave()
+        raise
