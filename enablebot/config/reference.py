@@ -238,7 +238,7 @@ def env_example() -> str:
     """.env.example, word for word: every setting blank, which means its default."""
     lines = ["# Copy to .env for development. A blank value counts as a missing one, so its default stays."]
     for group, variables in groupby(SETTINGS_REFERENCE, key=lambda variable: variable.group):
-        lines += ["", f"# --- {group}"]
+        lines += ["", f"## {group}"]
         for variable in variables:
             default = f" Default: {variable.default}." if variable.default else ""
             lines += ["", f"# {variable.description}{default}"]
