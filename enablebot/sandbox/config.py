@@ -16,8 +16,8 @@ class SandboxConfig:
     """
 
     client_id: str = "sandbox-client-id"
-    client_secret: str = "sandbox-client-secret"
-    signing_secret: str = "sandbox-signing-secret"
+    client_secret: str = "sandbox-client-secret"  # noqa: S105 - opens nothing but this sandbox
+    signing_secret: str = "sandbox-signing-secret"  # noqa: S105 - the same
     events_url: str = "http://localhost:8001/slack/events"
     interactions_url: str = "http://localhost:8001/slack/interactions"
     redirect_url: str = "http://localhost:8000/slack/oauth_redirect"

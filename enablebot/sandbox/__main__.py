@@ -1,0 +1,69 @@
+"""`python -m enablebot.sandbox`: Slack and OpenAI played on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from enablebot.sandbox.config import SandboxConfig
+from enablebot.sandbox.server import serve
+
+
+def configured(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[SandboxConfig, int]:
+    """The settings and the port that a command line and an environment ask for."""
+    usual = SandboxConfig()
+    parser = argparse.ArgumentParser(prog="python -m enablebot.sandbox", description=__doc__)
+    parser.add_argument("--port", type=int, default=8002)
+    parser.add_argument("--data-dir", type=Path, help="keeps workspaces and messages there; without it, in memory")
+    parser.add_argument("--client-id", default=environment.get("SANDBOX_CLIENT_ID") or usual.client_id)
+    parser.add_argument("--client-secret", default=environment.get("SANDBOX_CLIENT_SECRET") or usual.client_secret)
+    parser.add_argument("--signing-secret", default=environment.get("SANDBOX_SIGNING_SECRET") or usual.signing_secret)
+    parser.add_argument("--events-url", default=usual.events_url)
+    parser.add_argument("--interactions-url", default=usual.interactions_url)
+    parser.add_argument("--redirect-url", default=usual.redirect_url)
+    parser.add_argument("--time-scale", type=float, default=usual.time_scale)
+    parser.add_argument("--model-delay-ms", type=float, default=usual.model_delay_ms)
+    parser.add_argument("--history-cap", action="store_true", help="15 messages, once a minute")
+    parser.add_argument("--without-slack", action="store_true")
+    parser.add_argument("--without-openai", action="store_true")
+    parser.add_argument("--without-rate-limits", action="store_true", help="for load tests of the app itself")
+    given = parser.parse_args(arguments)
+    if given.without_slack and given.without_openai:
+        parser.error("--without-slack and --without-openai together leave nothing to play")
+    config = SandboxConfig(
+        client_id=given.client_id,
+        client_secret=given.client_secret,
+        signing_secret=given.signing_secret,
+        events_url=given.events_url,
+        interactions_url=given.interactions_url,
+        redirect_url=given.redirect_url,
+        data_dir=given.data_dir,
+        time_scale=given.time_scale,
+        model_delay_ms=given.model_delay_ms,
+        history_cap=given.history_cap,
+        rate_limits=not given.without_rate_limits,
+        with_slack=not given.without_slack,
+        with_openai=not given.without_openai,
+    )
+    return config, given.port
+
+
+def main() -> None:
+    config, port = configured(sys.argv[1:], os.environ)
+    played = " and ".join(
+        name for name, wanted in (("Slack", config.with_slack), ("OpenAI", config.with_openai)) if wanted
+    )
+    print(f"{played} played at http://localhost:{port} (sandbox, everything in it is made up)", flush=True)
+    try:
+        with suppress(KeyboardInterrupt):
+            serve(config, host="127.0.0.1", port=port)
+    except OSError as error:
+        raise SystemExit(f"Port {port} cannot be used: {error.strerror}. Choose another one with --port.") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""Events on their way to the app: signed, timed, repeated as Slack repeats them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode, urljoin
+
+import aiohttp
+import orjson
+
+from enablebot.sandbox.clock import Clock
+from enablebot.sandbox.config import SandboxConfig
+from enablebot.sandbox.ledger import Attempt, Delivery, Ledger
+from enablebot.sandbox.signing import signature_headers
+
+# Seconds before the first, second and third repetition.
+RETRY_SCHEDULE = (0.0, 60.0, 300.0)
+_REDIRECTS_FOLLOWED = 2
+_BODIES_KEPT = 5000
+# Below the five seconds after which uvicorn closes an idle connection, or a post could meet a closing one.
+_KEEPALIVE_SECONDS = 2.0
+USER_AGENT = "Slackbot 1.0 (+https://api.slack.com/robots)"
+
+
+@dataclass(slots=True)
+class AppUrls:
+    """Where the app listens, as its settings at Slack say."""
+
+    events_url: str
+    interactions_url: str
+    redirect_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the app said to one POST; `reason` is Slack's word for a failure, empty on 2xx."""
+
+    status: int | None
+    reason: str
+    ms: float
+    no_retry: bool = False
+    body: bytes = b""
+
+
+class TooManyRedirects(Exception):
+    pass
+
+
+class AppDelivery:
+    """The sender; each event is a task of its own, so that nothing promises an order."""
+
+    def __init__(self, config: SandboxConfig, *, urls: AppUrls, clock: Clock, ledger: Ledger) -> None:
+        self._config = config
+        self._urls = urls
+        self._clock = clock
+        self._ledger = ledger
+        self._http: aiohttp.ClientSession | None = None
+        self._bodies: OrderedDict[str, tuple[dict[str, Any], bytes]] = OrderedDict()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def send(self, envelope: dict[str, Any]) -> Delivery:
+        """Starts the delivery of one event and returns its entry in the ledger."""
+        body = orjson.dumps(envelope)
+        event_id = str(envelope.get("event_id", ""))
+        self._bodies[event_id] = (envelope, body)
+        while len(self._bodies) > _BODIES_KEPT:
+            self._bodies.popitem(last=False)
+        event = envelope.get("event")
+        kind = event.get("type") if isinstance(event, dict) else envelope.get("type")
+        entry = Delivery(event_id=event_id, type=str(kind), team=envelope.get("team_id"), at=self._clock.now())
+        self._ledger.opened(entry)
+        self._start(self._deliver(entry, body))
+        return entry
+
+    def redeliver(self, event_id: str) -> Delivery | None:
+        """Sends a known event again, byte for byte; None when it is not known."""
+        known = self._bodies.get(event_id)
+        return self.send(known[0]) if known else None
+
+    async def interact(self, payload: dict[str, Any]) -> Answer:
+        """Posts an interaction and waits for its acknowledgement; Slack never repeats these."""
+        body = urlencode({"payload": orjson.dumps(payload).decode()}).encode()
+        answer = await self._post(self._urls.interactions_url, body, "application/x-www-form-urlencoded", {})
+        entry = Delivery(
+            event_id=str(payload.get("trigger_id", "")),
+            type=str(payload.get("type")),
+            team=(payload.get("team") or {}).get("id"),
+            at=self._clock.now(),
+            attempts=[Attempt(answer.status, answer.ms, answer.reason)],
+            acknowledged=not answer.reason,
+            finished=True,
+        )
+        self._ledger.opened(entry)
+        self._blame(entry, answer)
+        return answer
+
+    async def challenge(self) -> bool:
+        """Verifies the events URL as Slack does when it is entered: the app must echo the challenge."""
+        challenge = f"challenge-{time.monotonic_ns()}"
+        body = orjson.dumps({"token": "sandbox-verification-token", "challenge": challenge, "type": "url_verification"})
+        answer = await self._post(self._urls.events_url, body, "application/json", {})
+        return not answer.reason and challenge.encode() in answer.body
+
+    async def settled(self) -> None:
+        """Returns when no delivery is under way any more, repetitions included."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._http:
+            await self._http.close()
+            self._http = None
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, entry: Delivery, body: bytes) -> None:
+        reason = ""
+        for retry in range(len(RETRY_SCHEDULE) + 1):
+            headers = {}
+            if retry:
+                await asyncio.sleep(RETRY_SCHEDULE[retry - 1] * self._config.time_scale)
+                headers = {"X-Slack-Retry-Num": str(retry), "X-Slack-Retry-Reason": reason}
+            answer = await self._post(self._urls.events_url, body, "application/json", headers)
+            entry.attempts.append(Attempt(answer.status, answer.ms, answer.reason))
+            reason = answer.reason
+            entry.acknowledged = not reason
+            self._blame(entry, answer)
+            if entry.acknowledged or answer.no_retry:
+                break
+            self._ledger.touch()
+        entry.finished = True
+        self._ledger.touch()
+
+    def _blame(self, entry: Delivery, answer: Answer) -> None:
+        if answer.reason == "http_timeout":
+            detail = f"{entry.type} {entry.event_id} was not answered within {self._config.ack_seconds:g} s"
+            self._ledger.violated("late_acknowledgement", detail, at=self._clock.now())
+
+    async def _post(self, url: str, body: bytes, content_type: str, extra: dict[str, str]) -> Answer:
+        headers = {"Content-Type": content_type, "User-Agent": USER_AGENT, "Accept": "*/*"}
+        headers |= signature_headers(secret=self._config.signing_secret, body=body, now=self._clock.now()) | extra
+        started = time.perf_counter()
+        status: int | None = None
+        said, no_retry = b"", False
+        try:
+            async with asyncio.timeout(self._config.ack_seconds):
+                status, no_retry, said = await self._follow(url, body, headers)
+            reason = "" if 200 <= status < 300 else "http_error"
+        except TimeoutError:
+            reason = "http_timeout"
+        except TooManyRedirects:
+            reason = "too_many_redirects"
+        except aiohttp.ClientSSLError:
+            reason = "ssl_error"
+        except (aiohttp.ClientConnectionError, OSError):
+            reason = "connection_failed"
+        except (aiohttp.ClientError, ValueError):
+            reason = "unknown_error"
+        return Answer(status, reason, (time.perf_counter() - started) * 1000, no_retry, said)
+
+    async def _follow(self, url: str, body: bytes, headers: dict[str, str]) -> tuple[int, bool, bytes]:
+        if self._http is None:
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_SECONDS)
+            self._http = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        for _ in range(_REDIRECTS_FOLLOWED + 1):
+            async with self._http.post(url, data=body, headers=headers, allow_redirects=False) as response:
+                said = await response.read()
+                if response.status in (301, 302) and "Location" in response.headers:
+                    url = urljoin(url, response.headers["Location"])
+                    continue
+                return response.status, response.headers.get("X-Slack-No-Retry") == "1", said
+        raise TooManyRedirects
