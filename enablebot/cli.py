@@ -103,16 +103,24 @@ async def _demo(arguments: argparse.Namespace) -> int:
 
 
 async def _migrate(arguments: argparse.Namespace) -> int:
-    from enablebot.shared.database.config import admin_url
+    from enablebot.local.up import admin_address, database_for
     from enablebot.shared.database.init_db import bundle, migrate
 
     if arguments.bundle:
         print(bundle())
         return 0
-    with admin_url(_settings().database) as url:
-        applied = await migrate(url, dry_run=arguments.dry_run)
-    verb = "would apply" if arguments.dry_run else "applied"
-    print(f"{verb}: {', '.join(applied)}" if applied else "The schema is up to date.")
+    settings = _settings()
+    with database_for(settings, data_dir=settings.database.data_dir, say=_say) as told:
+        address = admin_address(settings, told)
+        if address is None:
+            _complain(
+                "Only the Data API is configured, which cannot migrate. Set DATABASE_ADMIN_URL to a direct connection, "
+                "or paste what `python -m enablebot migrate --bundle` prints into Supabase's SQL editor."
+            )
+            return 1
+        applied = await migrate(address, dry_run=arguments.dry_run)
+    verb = "Would apply" if arguments.dry_run else "Applied"
+    print(f"{verb}: {', '.join(applied)}." if applied else "The schema is up to date.")
     return 0
 
 
@@ -146,11 +154,12 @@ async def _generate_key(_: argparse.Namespace) -> int:
 
 async def _verify_audit(arguments: argparse.Namespace) -> int:
     from enablebot.shared.database.config import open_database
+    from enablebot.shared.database.models import RouteRow
 
     database = await open_database(_settings().database, role="web")
     try:
         route = await database.find_route(enterprise_id=None, team_id=arguments.team, is_org_wide=False)
-        if route is None:
+        if not isinstance(route, RouteRow):
             _complain(f"No workspace {arguments.team} is known here.")
             return 1
         verdict = await database.verify_audit(tenant_id=route.tenant_id)

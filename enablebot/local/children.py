@@ -52,7 +52,7 @@ class RunningChild:
     def __init__(self, child: Child, *, say: Say) -> None:
         self.child = child
         self._say = say
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -65,12 +65,12 @@ class RunningChild:
         Raises ChildBroken after five deaths in a row, each within half a minute of its start.
         """
         quick_deaths = 0
-        while not self._stopping:
+        while not self._stopping.is_set():
             started = asyncio.get_running_loop().time()
             self._process = process = await _launch(self.child)
             await self._pass_output_on(process)
             code = await process.wait()
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             lived = asyncio.get_running_loop().time() - started
             quick_deaths = quick_deaths + 1 if lived < SECONDS_THAT_COUNT_AS_RUNNING else 1
@@ -84,7 +84,7 @@ class RunningChild:
 
     async def stop(self, *, within: float) -> None:
         """End it with SIGTERM, which drains it, and with SIGKILL after `within` seconds."""
-        self._stopping = True
+        self._stopping.set()
         process = self._process
         if process is None or process.returncode is not None:
             return

@@ -35,9 +35,15 @@ def database_for(settings: Settings, *, data_dir: Path, say: Say) -> Iterator[Ma
             say("Postgres stays up: another process uses it.")
 
 
+def admin_address(settings: Settings, told: Mapping[str, str]) -> str | None:
+    """The connection that migrations use: the one started here, else DATABASE_ADMIN_URL, else DATABASE_URL."""
+    named = settings.database.admin_url or settings.database.url
+    return told.get("DATABASE_ADMIN_URL") or (named.get_secret_value() if named else None)
+
+
 async def bring_schema_up_to_date(settings: Settings, told: Mapping[str, str], *, say: Say) -> None:
     """Apply what is missing of the migrations; over the Data API alone that cannot be done from here."""
-    admin = told.get("DATABASE_ADMIN_URL") or _revealed(settings)
+    admin = admin_address(settings, told)
     if admin is None:
         say("Schema: not touched. Only the Data API is configured; paste `python -m enablebot migrate --bundle` there.")
         return
@@ -88,11 +94,6 @@ def welcome_text(household: Household) -> str:
         lines.append(f"  {' and '.join(played)} played by the sandbox: .env has no credentials for the real one.")
     lines += ["  Ctrl-C stops all of it.", ""]
     return "\n".join(lines)
-
-
-def _revealed(settings: Settings) -> str | None:
-    secret = settings.database.admin_url or settings.database.url
-    return secret.get_secret_value() if secret else None
 
 
 def _names_format() -> bool:
