@@ -49,9 +49,10 @@ async def _launch(child: Child) -> asyncio.subprocess.Process:
 class RunningChild:
     """Keeps one child alive until it is told to stop."""
 
-    def __init__(self, child: Child, *, say: Say) -> None:
+    def __init__(self, child: Child, *, say: Say, first_pause: float) -> None:
         self.child = child
         self._say = say
+        self._first_pause = first_pause
         self._stopping = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
 
@@ -78,7 +79,7 @@ class RunningChild:
                 raise ChildBroken(
                     f"{self.child.name} ended {quick_deaths} times right after its start (exit code {code})."
                 )
-            pause = min(0.25 * 2**quick_deaths, 5.0)
+            pause = min(self._first_pause * 2 ** (quick_deaths - 1), 5.0)
             self._say(f"{self.child.name} ended ({_in_words(code)}); starting it again in {pause:g} s.")
             await asyncio.sleep(pause)
 
