@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import asyncpg
@@ -66,6 +67,22 @@ async def refuse_open_walls(database: Database) -> None:
             found.login,
             " and ".join(powers),
         )
+
+
+@contextmanager
+def admin_url(settings: "DatabaseSettings") -> Iterator[str]:
+    """Yield the URL that may migrate: DATABASE_ADMIN_URL, else DATABASE_URL, else our own Postgres, up meanwhile."""
+    given = settings.admin_url or settings.url
+    if given is not None:
+        yield given.get_secret_value()
+    elif settings.supabase_url is not None:
+        raise DatabaseError(
+            "The Data API cannot change the schema. Set DATABASE_ADMIN_URL to Supabase's direct connection string, or "
+            "paste what `python -m enablebot migrate --bundle` prints into its SQL editor."
+        )
+    else:
+        with EmbeddedPostgres(settings.data_dir) as server:
+            yield server.url()
 
 
 async def prepare_embedded(server: EmbeddedPostgres) -> Mapping[Role, str]:

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,7 @@ _INSTALLATIONS: Mapping[int, str] = {16: "pginstall", 18: "pginstall18"}
 # macOS allows 104 bytes for a socket's path, Linux 108.
 _LONGEST_SOCKET_PATH = 100
 _PATIENCE_SECONDS = 60.0
+_MUTE_SECONDS = 10.0
 
 
 class EmbeddedPostgres:
@@ -54,6 +56,11 @@ class EmbeddedPostgres:
             raise DatabaseError(
                 "The embedded Postgres listens on a Unix socket, which Python's asyncio cannot reach on Windows. "
                 "Run EnableBot under WSL, or set DATABASE_URL to a Postgres of your own."
+            )
+        if set(str(self._home)) & set('"$`\\\n'):
+            raise DatabaseError(
+                f"ENABLEBOT_DATA_DIR ({self._home.parent}) holds a character that pg_ctl hands to the shell. "
+                "Choose a path without double quotes, dollar signs, backquotes and backslashes."
             )
         binaries = _find_binaries(self.version)
         self._home.mkdir(parents=True, exist_ok=True)
@@ -122,7 +129,7 @@ class EmbeddedPostgres:
 
     def _bring_up(self, binaries: Path) -> None:
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        mute_until = time.monotonic() + 10
+        mute_until = time.monotonic() + _MUTE_SECONDS
         while time.monotonic() < deadline:
             pid = self.postmaster_pid()
             if pid is None:
@@ -159,6 +166,8 @@ class EmbeddedPostgres:
 
     def _create_cluster(self, binaries: Path, account: Unprivileged) -> None:
         # A killed initdb leaves half a cluster; only a whole one gets the name.
+        for half_made in self._home.glob("new-*"):
+            shutil.rmtree(half_made)
         half_made = Path(tempfile.mkdtemp(prefix="new-", dir=self._home))
         account.take_over(half_made)
         command = [str(binaries / "initdb"), "--pgdata", str(half_made), "--username", "postgres", "--no-sync"]
