@@ -180,7 +180,7 @@ def load_settings(
             concurrency=reader.integer("WORKER_CONCURRENCY", smallest=1, largest=1000),
             tenant_concurrency=reader.integer("WORKER_TENANT_CONCURRENCY", smallest=1, largest=1000),
             time_scale=reader.number("WORKER_TIME_SCALE", smallest=0.001, largest=1),
-            drain_seconds=reader.number("DRAIN_SECONDS", smallest=0, largest=600),
+            drain_seconds=reader.number("DRAIN_SECONDS", smallest=1, largest=600),
         ),
     )
     if is_production and settings.logging.level == "DEBUG" and reader.given("LOG_LEVEL"):

@@ -23,7 +23,6 @@ from enablebot.shared.redaction import Redactor
 from enablebot.shared.tracebacks import format_error
 
 _FIELDS_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
-_OUR_LOGGERS = ("enablebot", "uvicorn.error")
 _LONGEST_LINE = 16_384
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -69,7 +68,8 @@ def configure_logging(options: LogOptions, *, secrets: Iterable[str] = (), strea
     handler.setFormatter(TextFormatter(redactor, colours=stream.isatty()) if is_text else JsonFormatter(redactor))
     handler.addFilter(_is_worth_saying)
     root = logging.getLogger()
-    for old in [old for old in root.handlers if isinstance(old, _Handler)]:
+    # Whatever else writes to a stream would write it unredacted.
+    for old in [old for old in root.handlers if type(old) in (_Handler, logging.StreamHandler)]:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(options.level)
@@ -115,7 +115,8 @@ class _Handler(logging.StreamHandler[TextIO]):
 def _is_worth_saying(record: logging.LogRecord) -> bool:
     if record.levelno >= logging.WARNING:
         return True
-    return any(record.name == ours or record.name.startswith(f"{ours}.") for ours in _OUR_LOGGERS)
+    # `__main__` is one of ours started as a file or with -m.
+    return record.name in {"enablebot", "__main__"} or record.name.startswith("enablebot.")
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
@@ -169,8 +170,8 @@ class JsonFormatter(_Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": self.message(record),
-            **self.fields(record),
         }
+        line = {**line, **self.fields(record), **line}
         if trace := self.trace(record):
             line["exception"] = trace
         return json.dumps(line, ensure_ascii=False, default=repr)

@@ -24,10 +24,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<![a-z0-9+/])[a-z0-9+/]{43}=(?![a-z0-9+/=])", MASK),
         # The password of any address, whatever the scheme.
         (r"(://[^\s:@/'\"]{0,128}):[^\s'\"]{1,256}@", rf"\1:{MASK}@"),
-        (r"((?:set-)?cookie['\"]?\s*[:=,]\s*b?['\"]?)[^'\"\r\n]+", rf"\1{MASK}"),
+        (r"((?:set-)?cookie(?:['\"]?\s*[:=]|['\"]\s*,)\s*b?['\"]?)[^'\"\r\n]+", rf"\1{MASK}"),
         # name=value and "name": "value", where the name says that it is a secret.
         (
-            r"((?:secret|password|passwd|token|api_?key|authorization|signature)['\"]?\s*[:=,]\s*b?['\"]?)"
+            r"((?:secret|password|passwd|token|api_?key|authorization|signature)(?:['\"]?\s*[:=]|['\"]\s*,)\s*b?['\"]?)"
             r"(?!\*\*\*|bearer \*|basic \*)[^\s'\"&,;)}\]]+",
             rf"\1{MASK}",
         ),

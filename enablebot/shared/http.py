@@ -1,0 +1,271 @@
+"""What every answer over HTTP carries, whichever service gives it: headers that protect, errors in one shape."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from http import HTTPStatus
+from inspect import isawaitable
+from ipaddress import ip_address
+from secrets import token_urlsafe
+from typing import NamedTuple
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from enablebot.shared.errors import EnableBotError
+from enablebot.shared.logging import RequestIdMiddleware, bound
+
+log = logging.getLogger(__name__)
+
+_STATIC = "/static/"
+_WORDS: Mapping[int, tuple[str, str]] = {
+    400: ("bad_request", "This request cannot be understood. Check it and send it again."),
+    401: ("unauthorized", "This needs you to sign in, or a valid key."),
+    403: ("forbidden", "You may not do this."),
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address exists, but not for this method."),
+    408: ("too_slow", "The request took too long to arrive. Send it again."),
+    413: ("too_large", "This is larger than we accept. Send less at once."),
+    415: ("unsupported_media_type", "We do not accept this kind of content here."),
+    422: ("invalid_request", "Some of what was sent is missing or has the wrong form."),
+    429: ("too_many_requests", "That was too often. Wait a moment and try again."),
+    500: ("internal_error", "Something went wrong on our side. Try again; if it stays, name the request id to us."),
+    503: ("unavailable", "We cannot do this right now. Try again in a moment."),
+}
+
+
+class ErrorView(NamedTuple):
+    """An error as a person or a program gets to see it."""
+
+    status: int
+    code: str
+    message: str
+    request_id: str
+
+
+# A service with pages draws its own error page; None lets the JSON body stand.
+ErrorPage = Callable[[Request, ErrorView], "Response | Awaitable[Response | None] | None"]
+
+
+def protect(
+    app: FastAPI,
+    *,
+    public_url: str,
+    has_pages: bool,
+    error_page: ErrorPage | None = None,
+    form_targets: Iterable[str] = (),
+    image_sources: Iterable[str] = (),
+) -> None:
+    """Give an app its error handlers, security headers and request ids, in the order in which they must lie."""
+    error_handlers(app, error_page=error_page)
+    app.add_middleware(
+        SecurityHeaders,
+        public_url=public_url,
+        has_pages=has_pages,
+        form_targets=tuple(form_targets),
+        image_sources=tuple(image_sources),
+    )
+    app.add_middleware(RequestIdMiddleware)
+
+
+class SecurityHeaders:
+    """Protective headers on every answer of whatever status; a fresh CSP nonce in `request.state.csp_nonce`.
+
+    `form_targets` and `image_sources` are origins beyond our own, for instance where a form's redirect leads.
+    Without pages the policy allows nothing at all, and there is no nonce.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        public_url: str,
+        has_pages: bool = True,
+        form_targets: Iterable[str] = (),
+        image_sources: Iterable[str] = (),
+    ) -> None:
+        self._app = app
+        self._has_pages = has_pages
+        self._policy = _policy(has_pages, tuple(form_targets), tuple(image_sources))
+        self._headers: list[tuple[bytes, bytes]] = [
+            (b"x-content-type-options", b"nosniff"),
+            (b"x-frame-options", b"DENY"),
+            # Not no-referrer: browsers would send our own forms with `Origin: null`.
+            (b"referrer-policy", b"same-origin"),
+            (b"cross-origin-opener-policy", b"same-origin"),
+            (b"cross-origin-resource-policy", b"same-origin"),
+            (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+        ]
+        if public_url.startswith("https://"):
+            self._headers.append((b"strict-transport-security", b"max-age=31536000; includeSubDomains"))
+        self._ours = frozenset(name for name, _ in self._headers) | {b"content-security-policy"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        nonce = ""
+        if self._has_pages:
+            nonce = token_urlsafe(16)
+            scope.setdefault("state", {})["csp_nonce"] = nonce
+
+        async def send_protected(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                is_static = scope["path"].startswith(_STATIC) and message["status"] in {200, 206, 304}
+                message["headers"] = self._protected(message.get("headers", ()), nonce=nonce, is_static=is_static)
+            await send(message)
+
+        await self._app(scope, receive, send_protected)
+
+    def _protected(
+        self, headers: Iterable[tuple[bytes, bytes]], *, nonce: str, is_static: bool
+    ) -> list[tuple[bytes, bytes]]:
+        kept = [(name, value) for name, value in headers if name.lower() not in self._ours]
+        has_cache_rule = any(name.lower() == b"cache-control" for name, _ in kept)
+        if not is_static:
+            kept = [(name, value) for name, value in kept if name.lower() != b"cache-control"]
+            kept.append((b"cache-control", b"no-store"))
+        elif not has_cache_rule:
+            # Kept, but asked for again each time: the ETag answers, and a new release is seen at once.
+            kept.append((b"cache-control", b"no-cache"))
+        policy = self._policy.replace("NONCE", nonce).encode("ascii")
+        return [*kept, *self._headers, (b"content-security-policy", policy)]
+
+
+def _policy(has_pages: bool, form_targets: tuple[str, ...], image_sources: tuple[str, ...]) -> str:
+    nothing = ["default-src 'none'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"]
+    if not has_pages:
+        return "; ".join([*nothing, "form-action 'none'"])
+    return "; ".join(
+        [
+            *nothing,
+            "script-src 'self' 'nonce-NONCE'",
+            "style-src 'self' 'nonce-NONCE'",
+            " ".join(["img-src 'self' data:", *image_sources]),
+            "font-src 'self'",
+            "connect-src 'self'",
+            "manifest-src 'self'",
+            " ".join(["form-action 'self'", *form_targets]),
+        ]
+    )
+
+
+def error_handlers(app: FastAPI, *, error_page: ErrorPage | None = None) -> None:
+    """Turn every error of an app into `{"error": {"code", "message", "request_id"}}`, or into the service's page.
+
+    Unforeseen ones are caught by a middleware, which must lie inside SecurityHeaders: see `protect`.
+    """
+
+    async def on_ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, EnableBotError)
+        if error.status >= 500:
+            log.error("%s %s: %s", request.method, error.code, error.message, exc_info=error)
+        # What went wrong inside is for the log; its message may name what is none of the caller's business.
+        code, message = _WORDS[500] if error.status == 500 else (error.code, error.message)
+        headers = {"Retry-After": "5"} if error.status == 503 else {}
+        return await _answer(request, error_page, status=error.status, code=code, message=message, headers=headers)
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        code, message = _WORDS.get(error.status_code, (f"http_{error.status_code}", _phrase(error.status_code)))
+        if isinstance(error.detail, str) and error.detail not in {"", _phrase(error.status_code)}:
+            message = error.detail
+        if error.status_code in {204, 304}:
+            return Response(status_code=error.status_code, headers=error.headers)
+        return await _answer(
+            request, error_page, status=error.status_code, code=code, message=message, headers=error.headers or {}
+        )
+
+    async def on_invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        code, message = _WORDS[422]
+        # The place and the rule, never the input.
+        faults = [f"{'.'.join(map(str, fault['loc']))[:100]}: {fault['msg']}" for fault in error.errors()[:5]]
+        return await _answer(
+            request, error_page, status=422, code=code, message=" ".join([message, "; ".join(faults)]), headers={}
+        )
+
+    async def on_unforeseen(request: Request) -> Response:
+        code, message = _WORDS[500]
+        return await _answer(request, error_page, status=500, code=code, message=message, headers={})
+
+    app.add_exception_handler(EnableBotError, on_ours)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_middleware(_CatchUnforeseen, answer=on_unforeseen)
+
+
+class _CatchUnforeseen:
+    """Starlette answers these outside of all middleware, where they would get no headers from us."""
+
+    def __init__(self, app: ASGIApp, *, answer: Callable[[Request], Awaitable[Response]]) -> None:
+        self._app = app
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        has_started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal has_started
+            has_started = has_started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        except Exception:
+            if has_started:
+                raise
+            log.exception("%s failed unexpectedly", scope["method"])
+            response = await self._answer(Request(scope, receive))
+            await response(scope, receive, send)
+
+
+async def _answer(
+    request: Request,
+    error_page: ErrorPage | None,
+    *,
+    status: int,
+    code: str,
+    message: str,
+    headers: Mapping[str, str],
+) -> Response:
+    view = ErrorView(status, code, message, bound().get("request_id", ""))
+    if error_page is not None and "text/html" in request.headers.get("accept", ""):
+        try:
+            drawn = error_page(request, view)
+            page = await drawn if isawaitable(drawn) else drawn
+        except Exception:
+            log.exception("The error page could not be drawn")
+            page = None
+        if page is not None:
+            page.status_code = status
+            page.headers.update(headers)
+            return page
+    body = {"error": {"code": view.code, "message": view.message, "request_id": view.request_id}}
+    return JSONResponse(body, status_code=status, headers=dict(headers))
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "The request failed."
+
+
+def caller_address(request: Request, *, trusted_proxy: bool) -> str:
+    """Who calls: the peer, or, behind a proxy we trust, what its X-Real-IP says; empty when unknown.
+
+    X-Forwarded-For is never read: its first entry is whatever the caller wrote.
+    """
+    if trusted_proxy:
+        try:
+            return str(ip_address(request.headers.get("x-real-ip", "").strip()))
+        except ValueError:
+            pass
+    return request.client.host if request.client else ""

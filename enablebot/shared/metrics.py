@@ -1,0 +1,86 @@
+"""What the process counts, in a registry of its own, and the door through which it is read."""
+
+from collections.abc import Awaitable, Callable
+from hmac import compare_digest
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import SecretStr
+from starlette.requests import Request
+from starlette.responses import Response
+
+from enablebot.shared.errors import NotFound, Unauthorized
+
+# Slack wants its answer within 3 s; these buckets show the way there.
+_ACK_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_ANSWER_SECONDS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 60.0)
+
+
+class Metrics:
+    """Every figure of the process. Labels are closed sets: never a workspace, a person or a text."""
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self.registry = registry
+        self.events_received = Counter(
+            "enablebot_events_received", "Requests from Slack, by what became of them.", ["verdict"], registry=registry
+        )
+        self.events_settled = Counter(
+            "enablebot_events_settled", "Events the worker finished with.", ["outcome"], registry=registry
+        )
+        self.ack_seconds = Histogram(
+            "enablebot_ack_seconds",
+            "From the request of Slack to our acknowledgement.",
+            buckets=_ACK_SECONDS,
+            registry=registry,
+        )
+        self.inbox_depth = Gauge("enablebot_inbox_depth", "Events in the inbox.", ["state"], registry=registry)
+        self.inbox_oldest_seconds = Gauge(
+            "enablebot_inbox_oldest_seconds", "Age of the oldest event that waits.", registry=registry
+        )
+        self.answers = Counter("enablebot_answers", "Questions answered, or not.", ["outcome"], registry=registry)
+        self.answer_seconds = Histogram(
+            "enablebot_answer_seconds",
+            "From the question's arrival to the whole answer in Slack.",
+            buckets=_ANSWER_SECONDS,
+            registry=registry,
+        )
+        self.slack_calls = Counter(
+            "enablebot_slack_calls", "Calls of Slack's Web API.", ["method", "outcome"], registry=registry
+        )
+        self.model_calls = Counter(
+            "enablebot_model_calls", "Calls of the language model.", ["outcome"], registry=registry
+        )
+        self.replies_ambiguous = Counter(
+            "enablebot_replies_ambiguous", "Replies of which nobody knows whether they arrived.", registry=registry
+        )
+        self.database_login_strength = Gauge(
+            "enablebot_database_login_strength",
+            "0: the login may execute our functions only. 1: it may do more than it needs.",
+            registry=registry,
+        )
+        self.installs = Counter(
+            "enablebot_installs", "Installations, by how they ended.", ["outcome"], registry=registry
+        )
+        ProcessCollector(namespace="enablebot", registry=registry)
+
+    def render(self) -> bytes:
+        """All figures in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+def metrics_endpoint(
+    metrics: Metrics, *, token: SecretStr | None, is_production: bool
+) -> Callable[[Request], Awaitable[Response]]:
+    """GET /metrics: open in development, closed in production without METRICS_TOKEN, else for its bearer."""
+
+    async def show_metrics(request: Request) -> Response:
+        if token is not None:
+            expected = f"Bearer {token.get_secret_value()}".encode()
+            if not compare_digest(request.headers.get("authorization", "").encode("latin-1"), expected):
+                raise Unauthorized("The figures need the METRICS_TOKEN as a Bearer token.")
+        elif is_production:
+            raise NotFound("There is nothing at this address.")
+        return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+    return show_metrics
