@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from enablebot.shared.errors import DatabaseError, EnableBotError, SlackRateLimited
+from enablebot.web import paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,10 +12,10 @@ class Action:
     href: str
 
 
-HOME = Action("Go to the start page", "/")
-INSTALL = Action("Add to Slack", "/slack/install")
-INSTALL_AGAIN = Action("Start again", "/slack/install")
-DASHBOARD = Action("Open the dashboard", "/dashboard")
+HOME = Action("Go to the start page", paths.HOME)
+INSTALL = Action("Add to Slack", paths.INSTALL)
+INSTALL_AGAIN = Action("Start again", paths.INSTALL)
+DASHBOARD = Action("Open the dashboard", paths.DASHBOARD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,10 @@ STATE_REFUSED = Notice(
     code="oauth_state_refused",
     status=400,
     title="This attempt cannot be used any more",
-    happened="We could not confirm that this visit belongs to an installation you started in this browser, so we stopped. "
-    "Nothing was installed.",
-    why="It took more than ten minutes, the page was opened twice, it was started in another browser or private window, "
-    "or cookies are blocked.",
+    happened="We could not confirm that this visit belongs to an installation you started in this browser, "
+    "so we stopped. Nothing was installed.",
+    why="It took more than ten minutes, the page was opened twice, it was started in another browser or private "
+    "window, or cookies are blocked.",
     remedy="Start again in this browser and finish within ten minutes. Cookies must be allowed for this site.",
     actions=(INSTALL_AGAIN, HOME),
 )
@@ -178,8 +178,8 @@ TRY_LATER = Notice(
     title="EnableBot cannot reach its database",
     happened="Your request was not carried out.",
     why="The database is restarting, overloaded or not set up yet.",
-    remedy="Wait a minute and try again. If it stays like this, the person who runs this EnableBot should look at /ready.",
-    retry_after=30,
+    remedy="Wait a minute and try again. If it stays like this, the person who runs this EnableBot should look at "
+    "/ready.",
 )
 INTERNAL_ERROR = Notice(
     code="internal_error",
@@ -199,8 +199,6 @@ _BY_STATUS: Mapping[int, Notice] = {
         why="Something in the address or in what was sent is not what this page expects.",
         remedy="Go back and try again from the page you came from.",
     ),
-    401: NOT_SIGNED_IN,
-    403: FOREIGN_REQUEST,
     404: Notice(
         code="not_found",
         status=404,
@@ -214,7 +212,7 @@ _BY_STATUS: Mapping[int, Notice] = {
         status=405,
         title="This address does not work that way",
         happened="The request was not carried out. Nothing has changed.",
-        why="It was opened in a way this address does not offer, for example by typing it in instead of pressing a button.",
+        why="It was opened in a way this address does not offer, for example typed in instead of by its button.",
         remedy="Go back and use the button or link on the page.",
     ),
     413: Notice(
@@ -259,15 +257,17 @@ def notice_for_slack_code(slack_code: str | None) -> Notice:
     return _BY_SLACK_CODE.get(slack_code or "", SLACK_REFUSED)
 
 
-def notice_for_status(status: int) -> Notice:
-    fallback = INTERNAL_ERROR if status >= 500 else _BY_STATUS[400]
-    return _BY_STATUS.get(status, fallback)
-
-
-def notice_for_error(error: EnableBotError) -> Notice:
-    """The page for an error that no step of a flow has named better."""
-    if isinstance(error, DatabaseError) and error.status == 503:
+def notice_for(status: int, code: str, message: str) -> Notice:
+    """The page for an error that no step of a flow has named better; `message` is the error's own word for people."""
+    if status == 503:
         return TRY_LATER
-    if isinstance(error, SlackRateLimited):
-        return SLACK_BUSY
-    return notice_for_status(error.status)
+    if status >= 500:
+        return INTERNAL_ERROR
+    return _BY_STATUS.get(status) or Notice(
+        code=code,
+        status=status,
+        title="That did not work",
+        happened=message,
+        why="This service cannot do what was asked at this address, or not for you.",
+        remedy="Go back and try again from the page you came from.",
+    )

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from enablebot.web import paths
 from enablebot.web.assets import Assets
 from enablebot.web.notices import Notice
 
@@ -25,7 +25,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals["asset"] = assets.url
+        self._environment.globals |= {"asset": assets.url, "paths": paths.BY_NAME}
 
     def render(self, template: str, context: Mapping[str, object], *, status: int = 200) -> HTMLResponse:
         return HTMLResponse(self._environment.get_template(template).render(context), status_code=status)

@@ -1,0 +1,110 @@
+"""The web service, wired: everything it opens, and the routes in front of it."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from enablebot.config.settings import Settings
+from enablebot.shared.database.config import open_database
+from enablebot.shared.encryption.keyring import Keyring
+from enablebot.shared.errors import SettingsError
+from enablebot.shared.health import Pings, health_endpoint, ready_endpoint
+from enablebot.shared.installations import Installations
+from enablebot.shared.metrics import Metrics, metrics_endpoint
+from enablebot.shared.sensitive import Sensitive
+from enablebot.shared.slack.client import SlackClients
+from enablebot.web import auth, landing
+from enablebot.web.assets import Assets, static_routes
+from enablebot.web.cookies import cookies_for
+from enablebot.web.dashboard import overview
+from enablebot.web.dashboard.session import ABSOLUTE_SECONDS
+from enablebot.web.failures import answer_failures
+from enablebot.web.house import House, SlackApp
+from enablebot.web.pages import Pages
+
+if TYPE_CHECKING:
+    from enablebot.shared.database.operations import Database
+
+# The largest form of these pages is a button with its token.
+LARGEST_BODY_BYTES = 16 * 1024
+
+
+def create_app(
+    settings: Settings,
+    *,
+    database: "Database | None" = None,
+    slack: SlackClients | None = None,
+    model: object | None = None,
+) -> FastAPI:
+    """The service. What is handed in stays the caller's to close; the rest is opened here.
+
+    `model` is api's door, which this service has no use for. Raises SettingsError when a secret it needs is missing.
+    """
+    keyring, form_key = _secrets(settings)
+    metrics, pings, assets = Metrics(), Pings(), Assets()
+    pages = Pages(assets)
+    cookies = cookies_for(
+        settings.http.web_public_url, oauth_seconds=auth.STATE_SECONDS, session_seconds=ABSOLUTE_SECONDS
+    )
+
+    def count_call(method: str, outcome: str) -> None:
+        metrics.slack_calls.labels(method=method, outcome=outcome).inc()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, House]]:
+        async with AsyncExitStack() as opened:
+            if database is None:
+                migrate_first = settings.environment == "development"
+                data = await open_database(settings.database, role="web", migrate_first=migrate_first)
+                opened.push_async_callback(data.aclose)
+            else:
+                data = database
+            pings.add("database", data.ping)
+            if slack is None:
+                clients = SlackClients(base_url=settings.slack.base_url, on_call=count_call)
+                await clients.open()
+                opened.push_async_callback(clients.aclose)
+            else:
+                clients = slack
+            yield {
+                "house": House(
+                    settings=settings,
+                    database=data,
+                    slack=clients,
+                    slack_app=_slack_app(settings),
+                    installations=Installations(data, keyring),
+                    metrics=metrics,
+                    pages=pages,
+                    cookies=cookies,
+                    form_key=form_key,
+                )
+            }
+
+    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, max_body_size=LARGEST_BODY_BYTES)
+    app.include_router(landing.routes)
+    app.include_router(auth.routes)
+    app.include_router(overview.routes)
+    app.include_router(static_routes(assets))
+    figures = metrics_endpoint(metrics, token=settings.access.metrics_token, is_production=settings.is_production)
+    for path, endpoint in (("/health", health_endpoint), ("/ready", ready_endpoint(pings)), ("/metrics", figures)):
+        app.add_route(path, endpoint, methods=["GET"])
+    app.state.pings = pings
+    answer_failures(app, pages=pages, cookies=cookies, public_url=settings.http.web_public_url)
+    return app
+
+
+def _secrets(settings: Settings) -> tuple[Keyring, Sensitive[bytes]]:
+    keys, secret = settings.encryption.keys, settings.session.secret
+    if keys is None or secret is None:
+        missing = [name for name, value in (("ENCRYPTION_KEYS", keys), ("SESSION_SECRET", secret)) if value is None]
+        raise SettingsError(f"{name} is missing. Set it; in development it is made for you." for name in missing)
+    return Keyring.parse(keys.get_secret_value()), Sensitive(secret.get_secret_value().encode())
+
+
+def _slack_app(settings: Settings) -> SlackApp | None:
+    client_id, client_secret = settings.slack.client_id, settings.slack.client_secret
+    if client_id is None or client_secret is None:
+        return None
+    return SlackApp(client_id, Sensitive(client_secret.get_secret_value()))

@@ -1,0 +1,10 @@
+"""The addresses of this service; the ones Slack and bookmarks know never change."""
+
+HOME = "/"
+INSTALL = "/slack/install"
+OAUTH_REDIRECT = "/slack/oauth_redirect"
+DASHBOARD = "/dashboard"
+LOGOUT = "/logout"
+
+# What templates call them.
+BY_NAME = {"home": HOME, "install": INSTALL, "dashboard": DASHBOARD, "logout": LOGOUT}
