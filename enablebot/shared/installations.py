@@ -16,8 +16,9 @@ from enablebot.shared.models.installation import OAuthGrant
 from enablebot.shared.remembering import Remembered
 from enablebot.shared.sensitive import Sensitive
 
-# How long we take Slack's events for a workspace we do not know without asking the database again.
-UNKNOWN_SECONDS = 5
+# How long a workspace that is unknown or uninstalled stays so without asking the database again: until then the first
+# questions after an installation, which another process saved, would go unanswered.
+UNKNOWN_SECONDS = 2
 
 RouteKey = tuple[str | None, str | None, bool]
 
@@ -63,6 +64,11 @@ class BotCredentials:
     installed_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    route: Route | None
+
+
 class Installations:
     """Finds, opens, saves and ends installations; remembers routes and tokens for `cache_seconds`."""
 
@@ -82,9 +88,7 @@ class Installations:
         self._routes: Remembered[RouteKey, Route] = Remembered(size=cache_size, seconds=cache_seconds, clock=clock)
         self._tenants: Remembered[UUID, Route] = Remembered(size=cache_size, seconds=cache_seconds, clock=clock)
         self._bots: Remembered[UUID, BotCredentials] = Remembered(size=cache_size, seconds=cache_seconds, clock=clock)
-        self._unknown: Remembered[RouteKey, RouteKey] = Remembered(
-            size=cache_size, seconds=UNKNOWN_SECONDS, clock=clock
-        )
+        self._closed: Remembered[RouteKey, _Closed] = Remembered(size=cache_size, seconds=UNKNOWN_SECONDS, clock=clock)
         self._looking: dict[RouteKey, asyncio.Task[Route | None]] = {}
         # Counts what was forgotten, so that a look-up that began before does not bring the old answer back.
         self._forgotten = 0
@@ -98,8 +102,9 @@ class Installations:
         known = self._routes.get(key)
         if known is not None:
             return known
-        if self._unknown.get(key) is not None:
-            return None
+        closed = self._closed.get(key)
+        if closed is not None:
+            return closed.route
         looking = self._looking.get(key)
         if looking is None:
             # A task of its own: the first to ask may be cancelled while others wait for the same answer.
@@ -186,7 +191,7 @@ class Installations:
         self._routes.forget(concerns)
         self._tenants.forget(concerns)
         self._bots.forget(concerns)
-        self._unknown.forget(lambda _: True)
+        self._closed.forget(lambda _: True)
         self._looking.clear()
 
     async def _look_up(self, key: RouteKey) -> Route | None:
@@ -202,8 +207,8 @@ class Installations:
             )
         route = None if found is None else self._opened(found)
         if forgotten == self._forgotten:
-            if route is None:
-                self._unknown.keep(key, key)
+            if route is None or route.status != "active":
+                self._closed.keep(key, _Closed(route))
             else:
                 self._routes.keep(key, route)
         return route

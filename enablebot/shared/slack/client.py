@@ -28,7 +28,7 @@ class SlackClients:
         self._session: aiohttp.ClientSession | None = None
         self._proxy: str | None = None
         # slack_sdk prints whole answers, messages included, to a logger at DEBUG or without a level of its own.
-        self._logger = logging.getLogger("enablebot.shared.slack.sdk")
+        self._logger = logging.getLogger("slack_sdk.enablebot")
         self._logger.setLevel(logging.INFO)
 
     async def open(self) -> None:

@@ -1,0 +1,158 @@
+"""Where Slack posts: read within limits, verify, decide, store, acknowledge.
+
+Plain ASGI, without a router or a request object: measured, a framework's route costs more here than durability does.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from starlette.types import Receive, Scope, Send
+
+from enablebot.api.slack.intake import ACCEPT_SECONDS, Intake
+from enablebot.api.slack.payloads import read_object, read_payload
+from enablebot.api.slack.reading import Headers, Refused, SenderGone, read_body
+from enablebot.api.slack.relevance import Relevant, relevance, retry_pressed
+from enablebot.shared.errors import BadRequest, DataRefused, EnableBotError
+from enablebot.shared.metrics import Metrics
+from enablebot.shared.slack.verification import is_genuine
+
+log = logging.getLogger(__name__)
+
+READ_SECONDS = 2.0
+# Anybody can send what is refused: one line tells the operator as much as a thousand.
+_SECONDS_BETWEEN_COMPLAINTS = 10.0
+
+_JSON: Headers = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
+_EMPTY: Headers = [(b"content-length", b"0")]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Status 200; `verdict` is what is counted, `body` what Slack asked to hear."""
+
+    verdict: str
+    body: bytes = b""
+
+
+class SlackEndpoints:
+    """The events and the interactions URL, each an ASGI callable."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        *,
+        signing_secrets: Sequence[str],
+        metrics: Metrics,
+        now: Callable[[], float] = time.time,
+        read_seconds: float = READ_SECONDS,
+        accept_seconds: float = ACCEPT_SECONDS,
+    ) -> None:
+        self._intake = intake
+        self._secrets = tuple(secret.encode() for secret in signing_secrets)
+        self._metrics = metrics
+        self._now = now
+        self._read_seconds = read_seconds
+        self._accept_seconds = accept_seconds
+        self._complained_at = float("-inf")
+
+    async def events(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """POST /slack/events: acknowledged once the event is stored, or known to be none of ours."""
+        await self._serve(self._take_event, scope, receive, send)
+
+    async def interactions(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """POST /slack/interactions: our Retry button goes to the inbox, other interactions are acknowledged."""
+        await self._serve(self._take_interaction, scope, receive, send)
+
+    async def _serve(
+        self, take: Callable[[bytes], Awaitable[Acknowledgement]], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        started = time.perf_counter()
+        try:
+            acknowledgement = await take(await self._read_verified(scope, receive))
+        except SenderGone:
+            self._metrics.events_received.labels("hung_up").inc()
+            return
+        except BadRequest as error:
+            refused = Refused(400, "malformed", error.code, error.message)
+        except Refused as error:
+            refused = error
+        else:
+            self._metrics.events_received.labels(acknowledgement.verdict).inc()
+            await _respond(send, 200, _JSON if acknowledgement.body else _EMPTY, acknowledgement.body)
+            self._metrics.ack_seconds.observe(time.perf_counter() - started)
+            return
+        self._metrics.events_received.labels(refused.verdict).inc()
+        await _respond(send, refused.status, [*_JSON, *refused.headers], refused.body())
+
+    async def _read_verified(self, scope: Scope, receive: Receive) -> bytes:
+        body, stamps, signatures = await read_body(scope, receive, seconds=self._read_seconds)
+        # Two of a header are two opinions on what was signed.
+        if len(stamps) == len(signatures) == 1 and is_genuine(
+            body=body, timestamp=stamps[0], signature=signatures[0], secrets=self._secrets, now=self._now()
+        ):
+            return body
+        self._complain(stamps)
+        raise Refused(401, "unverified", "unauthorized", "The request is not signed by Slack, or too long ago.")
+
+    async def _take_event(self, body: bytes) -> Acknowledgement:
+        envelope = read_object(body)
+        match envelope.get("type"):
+            case "event_callback":
+                relevant = relevance(envelope)
+                return Acknowledgement("ignored") if relevant is None else await self._accept(relevant, body)
+            case "url_verification":
+                challenge = envelope.get("challenge")
+                if not isinstance(challenge, str):
+                    raise Refused(400, "malformed", "bad_request", "The verification carries no challenge.")
+                return Acknowledgement("url_verification", json.dumps({"challenge": challenge}).encode())
+            case "app_rate_limited":
+                log.warning("Slack holds events back: a workspace sent more than 30,000 within an hour")
+                return Acknowledgement("app_rate_limited")
+            case _:
+                return Acknowledgement("unknown_type")
+
+    async def _take_interaction(self, body: bytes) -> Acknowledgement:
+        payload, inner_body = read_payload(body)
+        relevant = retry_pressed(payload)
+        return Acknowledgement("ignored") if relevant is None else await self._accept(relevant, inner_body)
+
+    async def _accept(self, relevant: Relevant, body: bytes) -> Acknowledgement:
+        try:
+            async with asyncio.timeout(self._accept_seconds):
+                return Acknowledgement(await self._intake.accept(relevant, body))
+        except DataRefused as error:
+            log.error("An event cannot be stored: %s", error.message, extra=error.details, exc_info=error)  # noqa: TRY400
+            raise Refused(
+                400,
+                "refused",
+                error.code,
+                "The event holds a value that cannot be stored.",
+                # The same bytes would be refused again.
+                headers=[(b"x-slack-no-retry", b"1")],
+            ) from error
+        except EnableBotError as error:
+            log.warning("An event could not be accepted: %s", error.message, extra={"code": error.code})
+            raise Refused(503, "unavailable", error.code, "Not stored, send it again.") from error
+        except TimeoutError as error:
+            log.warning("An event could not be accepted within %g s", self._accept_seconds)
+            raise Refused(503, "unavailable", "database_unavailable", "Not stored, send it again.") from error
+
+    def _complain(self, stamps: Sequence[bytes]) -> None:
+        now = self._now()
+        if now - self._complained_at < _SECONDS_BETWEEN_COMPLAINTS:
+            return
+        self._complained_at = now
+        stamp = stamps[0] if len(stamps) == 1 and len(stamps[0]) <= 12 and stamps[0].isdigit() else None
+        skew = (
+            "it names no time" if stamp is None else f"its time is {int(stamp) - now:+.0f} s from this machine's clock"
+        )
+        log.warning("Refused a request that Slack did not sign (%s). Check SLACK_SIGNING_SECRET if it was Slack.", skew)
+
+
+async def _respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
