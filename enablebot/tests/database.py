@@ -35,6 +35,14 @@ LOGINS = {
 }
 _PASSWORD = "only-for-tests"
 
+# The roles Supabase has, made before any migration so that every database here grants to service_role as there.
+SUPABASE_ROLES = {
+    "anon": "nologin noinherit",
+    "authenticated": "nologin noinherit",
+    "service_role": "nologin noinherit bypassrls",
+    "authenticator": f"login noinherit password '{_PASSWORD}'",
+}
+
 # Nothing here outlives a power cut, and nothing needs to.
 _FAST = {
     "fsync": "off",
@@ -105,9 +113,13 @@ class PostgresServer:
                     await _drop_left_behind(connection)
                 await connection.execute(f"drop database if exists {name}_raw with (force)")
                 await connection.execute(f"create database {name}_raw template template0 strategy file_copy")
+                for role, options in SUPABASE_ROLES.items():
+                    await _create_role(connection, role, options)
+                await connection.execute("grant anon, authenticated, service_role to authenticator")
                 await migrate(self.url(f"{name}_raw"))
                 for login, roles in LOGINS.items():
-                    await _create_login(connection, login, roles)
+                    await _create_role(connection, login, f"login password '{_PASSWORD}'")
+                    await connection.execute(f"grant {', '.join(roles)} to {login}")
                 await connection.execute(f"alter database {name}_raw rename to {name}")
             return name
         finally:
@@ -156,10 +168,9 @@ async def _exists(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -
     return bool(await connection.fetchval("select exists (select from pg_database where datname = $1)", name))
 
 
-async def _create_login(connection: "asyncpg.Connection[asyncpg.Record]", login: str, roles: tuple[str, ...]) -> None:
-    if not await connection.fetchval("select exists (select from pg_roles where rolname = $1)", login):
-        await connection.execute(f"create role {login} login password '{_PASSWORD}'")
-    await connection.execute(f"grant {', '.join(roles)} to {login}")
+async def _create_role(connection: "asyncpg.Connection[asyncpg.Record]", role: str, options: str) -> None:
+    if not await connection.fetchval("select exists (select from pg_roles where rolname = $1)", role):
+        await connection.execute(f"create role {role} {options}")
 
 
 async def _drop_left_behind(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -15,7 +15,7 @@ from importlib.resources import files
 import asyncpg
 
 from enablebot.shared.database import errors
-from enablebot.shared.errors import DatabaseError, DatabaseUnavailable, EnableBotError
+from enablebot.shared.errors import DatabaseError, DatabaseUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -112,19 +112,19 @@ def _recorded_functions(file: SqlFile) -> str:
 
 
 async def _apply_migration(connection: "asyncpg.Connection[asyncpg.Record]", file: SqlFile) -> bool:
-    async with _locked(connection, file.name):
+    async with _locked(connection):
         # Another process may have been first while we waited for the lock.
         if file.version in await _applied(connection):
             return False
-        await connection.execute(_recorded_migration(file))
+        await _run(connection, file, _recorded_migration(file))
         return True
 
 
 async def _apply_functions(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
-    async with _locked(connection, "the functions"):
+    async with _locked(connection):
         stale = await _stale_functions(connection)
         for file in stale:
-            await connection.execute(_recorded_functions(file))
+            await _run(connection, file, _recorded_functions(file))
         await connection.execute(_TELL_POSTGREST)
         return [file.name for file in stale]
 
@@ -164,25 +164,40 @@ async def _connected(admin_url: str) -> AsyncIterator["asyncpg.Connection[asyncp
         raise errors.unavailable("migrate") from error
     try:
         yield connection
+    except asyncpg.LockNotAvailableError as error:
+        raise DatabaseUnavailable(
+            "A migration could not be applied: another one is under way, or a long transaction holds a table. "
+            "It changed nothing; run it again."
+        ) from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise DatabaseError(
+            f"This login may not migrate the database ({error}). Set DATABASE_ADMIN_URL to the login that migrated it "
+            "first (on Supabase: `postgres`), or make it a member of `enablebot_owner` and `enablebot_router`."
+        ) from error
+    except asyncpg.PostgresError as error:
+        raise errors.translate(error.sqlstate, function="migrate") from error
+    except (asyncpg.InterfaceError, OSError) as error:
+        raise errors.unavailable("migrate") from error
     finally:
         await connection.close()
 
 
 @asynccontextmanager
-async def _locked(connection: "asyncpg.Connection[asyncpg.Record]", what: str) -> AsyncIterator[None]:
+async def _locked(connection: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[None]:
+    async with connection.transaction():
+        await connection.execute(_TAKE_LOCK)
+        yield
+
+
+async def _run(connection: "asyncpg.Connection[asyncpg.Record]", file: SqlFile, text: str) -> None:
     try:
-        async with connection.transaction():
-            await connection.execute(_TAKE_LOCK)
-            yield
-    except EnableBotError:
-        raise
-    except asyncpg.LockNotAvailableError as error:
-        raise DatabaseUnavailable(
-            f"{what} could not be applied: another migration is under way, or a long transaction holds a table. "
-            "Nothing was changed by it; run the migration again."
-        ) from error
+        await connection.execute(text)
     except asyncpg.PostgresError as error:
-        raise DatabaseError(f"{what} failed and left nothing behind. Postgres said: {error}") from error
+        if isinstance(error, asyncpg.LockNotAvailableError | asyncpg.InsufficientPrivilegeError):
+            raise
+        position = error.as_dict().get("position")
+        line = f", line {text.count(chr(10), 0, int(position)) + 1}," if position else ""
+        raise DatabaseError(f"{file.name}{line} failed and left nothing behind. Postgres said: {error}") from error
 
 
 def _read(folder: str) -> tuple[SqlFile, ...]:

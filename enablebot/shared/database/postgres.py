@@ -1,4 +1,4 @@
-"""The transport straight to Postgres: an asyncpg pool, one prepared statement per function."""
+"""The transport straight to Postgres: asyncpg, one prepared statement per function."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,22 +9,25 @@ import asyncpg
 import orjson
 
 from enablebot.shared.database import errors
+from enablebot.shared.database.connections import Connection, Connections
 from enablebot.shared.database.transport import Argument, Json
+from enablebot.shared.errors import DatabaseError
 
 _CONNECT_SECONDS = 5.0
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, ValueError)
 
 
 class PostgresTransport:
-    """Calls functions over a pool of connections; a connection lost is replaced at the next call."""
+    """Calls functions over a few connections; nothing is ever sent twice."""
 
     def __init__(
         self,
-        pool: "asyncpg.Pool[asyncpg.Record]",
+        connections: Connections,
         *,
         timeout_seconds: float,
         on_close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._pool = pool
+        self._connections = connections
         self._timeout = timeout_seconds
         self._on_close = on_close
         self._statements: dict[tuple[str, ...], str] = {}
@@ -38,26 +41,28 @@ class PostgresTransport:
         timeout_seconds: float = 10.0,
         on_close: Callable[[], Awaitable[None]] | None = None,
     ) -> Self:
-        """Open a pool and one connection, so that a wrong address shows at once; raises DatabaseError and its kinds.
+        """Open the first of `pool_size` connections, so that a wrong address shows at once.
 
-        `timeout_seconds` bounds both the wait for a free connection and the call itself.
+        `timeout_seconds` bounds a call with its wait for a free connection. `on_close` runs after the last connection
+        is closed. Raises DatabaseError and its kinds.
         """
-        try:
-            pool = await asyncpg.create_pool(
+
+        async def open_connection() -> Connection:
+            connection = await asyncpg.connect(
                 url,
-                min_size=1,
-                max_size=pool_size,
                 timeout=_CONNECT_SECONDS,
-                command_timeout=timeout_seconds,
                 # A transaction pooler hands the next statement to another backend, which never saw it prepared.
                 statement_cache_size=0 if is_transaction_pooler(url) else 100,
                 max_cached_statement_lifetime=0,
-                init=_decode_jsonb,
-                reset=_keep,
             )
-        except Exception as error:
-            raise _translated(error, "connect") from error
-        return cls(pool, timeout_seconds=timeout_seconds, on_close=on_close)
+            await _decode_jsonb(connection)
+            return connection
+
+        transport = cls(
+            Connections(open_connection, size=pool_size), timeout_seconds=timeout_seconds, on_close=on_close
+        )
+        await transport.ping()
+        return transport
 
     async def call(self, function: str, arguments: Mapping[str, Argument]) -> Json:
         """Call a function in a transaction of its own."""
@@ -68,27 +73,31 @@ class PostgresTransport:
         await self._fetch("ping", "select null")
 
     async def aclose(self) -> None:
-        """Close the pool; calls under way get as long as a call may take."""
+        """Close the connections; calls under way get as long as a call may take."""
         try:
-            async with asyncio.timeout(self._timeout):
-                await self._pool.close()
-        except TimeoutError:
-            self._pool.terminate()
+            await self._connections.aclose(grace_seconds=self._timeout)
         finally:
             if self._on_close is not None:
                 await self._on_close()
 
     async def _fetch(self, function: str, statement: str, *values: Argument) -> Json:
         try:
-            async with self._pool.acquire(timeout=self._timeout) as connection:
+            async with asyncio.timeout(self._timeout), self._connections.lend() as connection:
                 return await connection.fetchval(statement, *values)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+        except (
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+            OSError,
+            ValueError,
+        ) as error:
             raise _translated(error, function) from error
 
     def _statement(self, function: str, arguments: Mapping[str, Argument]) -> str:
         key = (function, *arguments)
         if key not in self._statements:
-            # Identifiers come from the Database class, values only as parameters.
+            # Names come from the Database class; values travel as parameters, whose types Postgres knows from the
+            # function, which has no overloads.
             named = ", ".join(f"{name} => ${place}" for place, name in enumerate(arguments, 1))
             self._statements[key] = f"select enablebot.{function}({named})"
         return self._statements[key]
@@ -100,7 +109,7 @@ def is_transaction_pooler(url: str) -> bool:
     return parts.port == 6543 or parse_qs(parts.query).get("pgbouncer") == ["true"]
 
 
-async def _decode_jsonb(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def _decode_jsonb(connection: Connection) -> None:
     # The binary form is the text after one byte of version.
     await connection.set_type_codec(
         "jsonb",
@@ -111,17 +120,11 @@ async def _decode_jsonb(connection: "asyncpg.Connection[asyncpg.Record]") -> Non
     )
 
 
-async def _keep(_connection: object) -> None:
-    """Give a connection back as it is: no call sets anything that outlives its transaction."""
-
-
-def _translated(error: Exception, function: str) -> Exception:
+def _translated(error: Exception, function: str) -> DatabaseError:
     match error:
-        case asyncpg.PostgresError() if error.sqlstate:
+        case asyncpg.PostgresError():
             return errors.translate(error.sqlstate, function=function)
-        case asyncpg.DataError() | UnicodeError() | OverflowError():
+        case ValueError():
             return errors.refused(function)
-        case asyncpg.InterfaceError() | OSError() | asyncpg.PostgresError():
-            return errors.unavailable(function)
         case _:
-            return errors.refused(function)
+            return errors.unavailable(function)

