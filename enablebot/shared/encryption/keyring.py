@@ -48,8 +48,8 @@ class Keyring:
         faults: list[str] = []
         masters: dict[str, bytes] = {}
         for position, entry in enumerate(text.split(","), start=1):
-            key_id, _, encoded = entry.strip().partition(":")
-            if not _KEY_ID.fullmatch(key_id):
+            key_id, separator, encoded = entry.strip().partition(":")
+            if not separator or not _KEY_ID.fullmatch(key_id):
                 faults.append(
                     f"ENCRYPTION_KEYS: entry {position} has no usable id. Write it as id:base64, "
                     "the id being up to 32 letters, digits, dots, dashes or underscores."
