@@ -1,0 +1,509 @@
+-- Accepted events: in, claimed, renewed, settled.
+--
+-- Whoever waits for locks takes them in this order, and rows of one table in key order, so that nobody deadlocks:
+-- dedupe_keys, lanes, inbox, answers and replies, audit_heads. Claiming never waits for a row: it skips.
+
+set local role enablebot_owner;
+
+-- Stores a batch as if one by one in the order given, in one statement: 64 events cost little more than one.
+create or replace function enablebot.accept_events(
+  p_tenant_ids uuid[], p_event_keys text[], p_message_keys text[], p_lanes text[], p_kinds text[], p_joins boolean[],
+  p_bodies bytea[], p_data_key_ids uuid[]
+) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+as $$
+declare
+  v_verdicts jsonb;
+begin
+  perform enablebot.work_for(p_tenant_ids);
+  with events as materialized (
+    select *
+    from unnest(p_tenant_ids, p_event_keys, p_message_keys, p_lanes, p_kinds, p_joins, p_bodies, p_data_key_ids)
+         with ordinality as e (tenant_id, event_key, message_key, lane, kind, joins, body, data_key_id, place)
+  ),
+  -- Ours if it needs no lane, opens one, or finds it open: stored, or opened earlier in this batch. What is not ours
+  -- takes no key: its twin, a mention, may follow and must not look like a duplicate.
+  ours as materialized (
+    select *
+    from (
+      select e.*, coalesce(bool_or(e.joins) over (
+               partition by e.tenant_id, e.lane order by e.place rows between unbounded preceding and current row
+             ), false) as is_opened
+      from events e
+    ) o
+    where o.lane is null or o.is_opened
+       or exists (select from lanes l where l.tenant_id = o.tenant_id and l.lane = o.lane)
+  ),
+  keys as (
+    select o.tenant_id, 'event:' || o.event_key as key, o.place from ours o
+    union all
+    select o.tenant_id, 'message:' || o.message_key, o.place from ours o where o.message_key is not null
+  ),
+  -- The first event of the batch that carries a key may own it; twins behind it are duplicates.
+  first_keys as materialized (
+    select k.tenant_id, k.key, min(k.place) as place from keys k group by k.tenant_id, k.key
+  ),
+  -- In key order: unsorted batches of two processes deadlocked. A key another transaction is about to commit is waited
+  -- for, and is a duplicate then.
+  fresh_keys as (
+    insert into dedupe_keys (tenant_id, key)
+    select f.tenant_id, f.key from first_keys f order by f.tenant_id, f.key
+    on conflict do nothing
+    returning tenant_id, key
+  ),
+  -- Fresh only if each of its keys is new and first its own.
+  accepted as materialized (
+    select o.*, row_number() over (partition by o.tenant_id, o.lane order by o.place) as turn
+    from ours o
+    where not exists (
+      select
+      from keys k
+      join first_keys f on f.tenant_id = k.tenant_id and f.key = k.key
+      left join fresh_keys n on n.tenant_id = k.tenant_id and n.key = k.key
+      where k.place = o.place and (n.key is null or f.place <> o.place)
+    )
+  ),
+  -- Locks each lane until commit, in key order, so that an event arriving now and a settle that looks for the next
+  -- one see each other.
+  entered as (
+    insert into lanes as l (tenant_id, lane, live)
+    select a.tenant_id, a.lane, count(*)
+    from accepted a
+    where a.lane is not null
+    group by a.tenant_id, a.lane
+    order by a.tenant_id, a.lane
+    on conflict (tenant_id, lane) do update set live = l.live + excluded.live, last_at = now()
+    returning l.tenant_id, l.lane, l.live
+  ),
+  stored as (
+    insert into inbox (tenant_id, event_key, lane, kind, state)
+    select a.tenant_id, a.event_key, a.lane, a.kind,
+           case
+             when a.lane is null or (a.turn = 1 and e.live = count(*) over (partition by a.tenant_id, a.lane))
+             then 'ready' else 'queued'
+           end
+    from accepted a
+    left join entered e on e.tenant_id = a.tenant_id and e.lane = a.lane
+    -- Ids are the order within a lane.
+    order by a.place
+    returning tenant_id, id, event_key
+  ),
+  bodies as (
+    insert into event_bodies (tenant_id, event_id, body, data_key_id)
+    select s.tenant_id, s.id, a.body, a.data_key_id
+    from stored s
+    join accepted a on a.tenant_id = s.tenant_id and a.event_key = s.event_key
+  )
+  select coalesce(jsonb_agg(
+           case
+             when a.place is not null then 'accepted'
+             when o.place is not null then 'duplicate'
+             else 'not_ours'
+           end order by e.place), '[]')
+  into v_verdicts
+  from events e
+  left join ours o on o.place = e.place
+  left join accepted a on a.place = e.place;
+  return v_verdicts;
+end
+$$;
+
+-- Ends claims that still hold their token. Used by settling, by the rescue of lost claims and by finished answers; the
+-- caller has declared the tenants. Returns the places, in the arguments, of the claims that were ended.
+create or replace function enablebot.inner_settle(
+  p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_outcomes text[], p_reasons text[], p_delays double precision[]
+) returns bigint[]
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+as $$
+declare
+  v_settled bigint[];
+begin
+  -- Lanes first, then events: accepting holds a lane while it adds to it, and must not be waited for with events held.
+  perform from lanes l
+  join (
+    select distinct i.tenant_id, i.lane
+    from unnest(p_tenant_ids, p_ids) as s (tenant_id, id)
+    join inbox i on i.tenant_id = s.tenant_id and i.id = s.id
+    where i.lane is not null
+  ) s on s.tenant_id = l.tenant_id and s.lane = l.lane
+  order by l.tenant_id, l.lane
+  for update of l;
+  perform from inbox i
+  join unnest(p_tenant_ids, p_ids) as s (tenant_id, id) on i.tenant_id = s.tenant_id and i.id = s.id
+  order by i.tenant_id, i.id
+  for update of i;
+
+  with settled as (
+    update inbox i
+    set state = case s.outcome
+          when 'release' then 'ready'
+          when 'retry' then case when i.attempts < 3 then 'ready' else 'set_aside' end
+          when 'set_aside' then 'set_aside'
+          else 'done'
+        end,
+        outcome = case when s.outcome = 'retry' and i.attempts >= 3 then 'set_aside' else s.outcome end,
+        attempts = i.attempts - case s.outcome when 'release' then 1 else 0 end,
+        available_at = case
+          when s.outcome in ('release', 'retry') then clock_timestamp() + make_interval(secs => greatest(s.delay, 0))
+          else i.available_at
+        end,
+        settled_at = case
+          when s.outcome = 'release' or (s.outcome = 'retry' and i.attempts < 3) then null else clock_timestamp()
+        end,
+        claim_token = null, lease_until = null, reason = s.reason
+    from unnest(p_tenant_ids, p_ids, p_tokens, p_outcomes, p_reasons, p_delays)
+         with ordinality as s (tenant_id, id, token, outcome, reason, delay, place)
+    where i.tenant_id = s.tenant_id and i.id = s.id and i.state = 'claimed' and i.claim_token = s.token
+    returning i.tenant_id, i.id, i.lane, i.state, s.place
+  ),
+  forgotten as (
+    delete from event_bodies b
+    using settled s
+    where s.state = 'done' and b.tenant_id = s.tenant_id and b.event_id = s.id
+  ),
+  left_lanes as (
+    update lanes l
+    set live = l.live - s.finished
+    from (
+      select d.tenant_id, d.lane, count(*) as finished
+      from settled d
+      where d.state <> 'ready' and d.lane is not null
+      group by d.tenant_id, d.lane
+    ) s
+    where l.tenant_id = s.tenant_id and l.lane = s.lane
+    returning l.tenant_id, l.lane, l.live
+  ),
+  next_turns as (
+    update inbox i
+    set state = 'ready', available_at = clock_timestamp()
+    from left_lanes l
+    cross join lateral (
+      select q.id
+      from inbox q
+      where q.tenant_id = l.tenant_id and q.lane = l.lane and q.state = 'queued'
+      order by q.id
+      limit 1
+    ) n
+    where l.live > 0 and i.tenant_id = l.tenant_id and i.id = n.id
+  )
+  select coalesce(array_agg(s.place), '{}') into v_settled from settled s;
+  return v_settled;
+end
+$$;
+
+-- Claims whose lease ran out: back to the queue, or set aside once three attempts are spent. Waits for nobody; a claim
+-- that is being settled or renewed at this moment is left to it.
+create or replace function enablebot.inner_rescue(p_tenant_ids uuid[], p_ids bigint[]) returns void
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+as $$
+declare
+  v_now constant timestamptz := clock_timestamp();
+  v_tenants uuid[];
+  v_ids bigint[];
+  v_tokens uuid[];
+begin
+  with lost as materialized (
+    select i.tenant_id, i.id, i.lane
+    from unnest(p_tenant_ids, p_ids) as s (tenant_id, id)
+    join inbox i on i.tenant_id = s.tenant_id and i.id = s.id
+    where i.state = 'claimed' and i.lease_until <= v_now
+  ),
+  free_lanes as materialized (
+    select l.tenant_id, l.lane
+    from lanes l
+    where (l.tenant_id, l.lane) in (select o.tenant_id, o.lane from lost o)
+    for update skip locked
+  ),
+  held as materialized (
+    select i.tenant_id, i.id, i.claim_token
+    from inbox i
+    join lost o on o.tenant_id = i.tenant_id and o.id = i.id
+    where i.state = 'claimed' and i.lease_until <= v_now
+      and (o.lane is null or (o.tenant_id, o.lane) in (select f.tenant_id, f.lane from free_lanes f))
+    for update of i skip locked
+  )
+  select array_agg(h.tenant_id), array_agg(h.id), array_agg(h.claim_token) into v_tenants, v_ids, v_tokens from held h;
+  if v_ids is null then
+    return;
+  end if;
+  perform enablebot.inner_settle(
+    v_tenants, v_ids, v_tokens, array_fill('retry'::text, array[cardinality(v_ids)]),
+    array_fill('lease_expired'::text, array[cardinality(v_ids)]), null);
+end
+$$;
+
+-- What a worker needs of the events it has just claimed, in the order given.
+create or replace function enablebot.inner_claimed(p_tenant_ids uuid[], p_ids bigint[]) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+as $$
+begin
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object(
+             'tenant_id', i.tenant_id, 'id', i.id, 'event_key', i.event_key, 'kind', i.kind, 'lane', i.lane,
+             'attempts', i.attempts, 'received_at', i.received_at, 'claim_token', i.claim_token,
+             'lease_until', i.lease_until, 'body', translate(encode(b.body, 'base64'), E'\n', ''),
+             'data_key_id', b.data_key_id) order by s.place), '[]')
+    from unnest(p_tenant_ids, p_ids) with ordinality as s (tenant_id, id, place)
+    join inbox i on i.tenant_id = s.tenant_id and i.id = s.id
+    join event_bodies b on b.tenant_id = s.tenant_id and b.event_id = s.id
+  );
+end
+$$;
+
+-- Everything of these tenants that waits or runs, except what ends them: settled as dropped, with its content.
+create or replace function enablebot.inner_drop_waiting(p_tenant_ids uuid[], p_reason text) returns void
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+as $$
+begin
+  perform from lanes l where l.tenant_id = any (p_tenant_ids) and l.live > 0 order by l.tenant_id, l.lane for update;
+  perform from inbox i
+  where i.tenant_id = any (p_tenant_ids) and i.state in ('ready', 'queued', 'claimed')
+  order by i.tenant_id, i.id for update;
+
+  with dropped as (
+    update inbox i
+    set state = 'done', outcome = 'dropped', reason = p_reason, settled_at = clock_timestamp(),
+        claim_token = null, lease_until = null
+    where i.tenant_id = any (p_tenant_ids) and i.state in ('ready', 'queued', 'claimed')
+      and not (i.kind in ('lifecycle', 'stop') and i.lane is null)
+    returning i.tenant_id, i.id, i.lane
+  ),
+  left_lanes as (
+    update lanes l
+    set live = l.live - d.dropped
+    from (select o.tenant_id, o.lane, count(*) as dropped from dropped o group by o.tenant_id, o.lane) d
+    where l.tenant_id = d.tenant_id and l.lane = d.lane
+  ),
+  unanswered as (
+    update answers a
+    set state = 'dropped', reason = p_reason, text = null, data_key_id = null, finished_at = clock_timestamp()
+    from dropped d
+    where a.tenant_id = d.tenant_id and a.event_id = d.id and a.state = 'open'
+  )
+  delete from event_bodies b using dropped d where b.tenant_id = d.tenant_id and b.event_id = d.id;
+  -- Set aside for somebody to replay: nobody is left to.
+  delete from event_bodies b
+  using inbox i
+  where i.tenant_id = any (p_tenant_ids) and i.state = 'set_aside' and b.tenant_id = i.tenant_id and b.event_id = i.id;
+end
+$$;
+
+create or replace function enablebot.renew_leases(
+  p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_lease_seconds int
+) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+as $$
+declare
+  v_renewed jsonb;
+begin
+  perform enablebot.work_for(p_tenant_ids);
+  -- In key order, as settling does: two batches that share events wait instead of deadlocking.
+  perform from inbox i
+  join unnest(p_tenant_ids, p_ids) as s (tenant_id, id) on i.tenant_id = s.tenant_id and i.id = s.id
+  order by i.tenant_id, i.id
+  for update of i;
+  with renewed as (
+    update inbox i
+    set lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds)
+    from unnest(p_tenant_ids, p_ids, p_tokens) as s (tenant_id, id, token)
+    where i.tenant_id = s.tenant_id and i.id = s.id and i.state = 'claimed' and i.claim_token = s.token
+    returning i.tenant_id, i.id, i.claim_token
+  )
+  select coalesce(jsonb_agg(r.id is not null order by s.place), '[]')
+  into v_renewed
+  from unnest(p_tenant_ids, p_ids, p_tokens) with ordinality as s (tenant_id, id, token, place)
+  left join renewed r on r.tenant_id = s.tenant_id and r.id = s.id and r.claim_token = s.token;
+  return v_renewed;
+end
+$$;
+
+create or replace function enablebot.settle_events(
+  p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_outcomes text[], p_reasons text[], p_delays double precision[]
+) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+as $$
+declare
+  v_settled bigint[];
+begin
+  if not p_outcomes <@ array['done', 'failed', 'dropped', 'expired', 'retry', 'release', 'set_aside'] then
+    raise exception 'unknown outcome' using errcode = 'check_violation';
+  end if;
+  perform enablebot.work_for(p_tenant_ids);
+  v_settled := enablebot.inner_settle(p_tenant_ids, p_ids, p_tokens, p_outcomes, p_reasons, p_delays);
+  return (
+    select coalesce(jsonb_agg(case when s.place = any (v_settled) then 'settled' else 'stale' end order by s.place), '[]')
+    from unnest(p_ids) with ordinality as s (id, place)
+  );
+end
+$$;
+
+set local role enablebot_router;
+
+create or replace function enablebot.claim_events(
+  p_worker text, p_after_tenant uuid, p_limit int, p_tenant_cap int, p_lease_seconds int
+) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+as $$
+declare
+  v_nil constant uuid := '00000000-0000-0000-0000-000000000000';
+  v_start constant uuid := coalesce(p_after_tenant, v_nil);
+  v_now timestamptz := clock_timestamp();
+  v_lost_tenants uuid[];
+  v_lost_ids bigint[];
+  v_cursor uuid := v_start;
+  v_has_wrapped boolean := false;
+  v_tenant uuid;
+  v_available_at timestamptz;
+  v_room int;
+  v_busy uuid;
+  v_is_holding boolean := false;
+  v_tenants uuid[] := '{}';
+  v_rooms int[] := '{}';
+  v_share int;
+  v_ids bigint[];
+  v_found bigint[] := '{}';
+  v_found_tenants uuid[] := '{}';
+  v_before int;
+begin
+  select array_agg(l.tenant_id), array_agg(l.id) into v_lost_tenants, v_lost_ids
+  from (
+    select i.tenant_id, i.id from inbox i
+    where i.state = 'claimed' and i.lease_until <= v_now
+    order by i.lease_until
+    limit 100
+  ) l;
+  if v_lost_ids is not null then
+    perform enablebot.work_for(v_lost_tenants);
+    perform enablebot.inner_rescue(v_lost_tenants, v_lost_ids);
+    v_now := clock_timestamp();
+  end if;
+
+  -- From tenant to tenant by the index, one probe each, however many events wait behind each head.
+  while cardinality(v_tenants) < p_limit loop
+    select i.tenant_id, i.available_at into v_tenant, v_available_at
+    from inbox i
+    where i.state = 'ready' and i.tenant_id > v_cursor
+    order by i.tenant_id, i.available_at, i.id
+    limit 1;
+    if not found or (v_has_wrapped and v_tenant > v_start) then
+      exit when v_has_wrapped or v_start = v_nil;
+      v_has_wrapped := true;
+      v_cursor := v_nil;
+      continue;
+    end if;
+    v_cursor := v_tenant;
+    continue when v_available_at > v_now;
+
+    select p_tenant_cap - count(*) into v_room
+    from inbox i where i.state = 'claimed' and i.lease_until > v_now and i.tenant_id = v_tenant;
+    continue when v_room <= 0;
+
+    -- One claimer a tenant at a time, so that two that count at once cannot exceed its cap together. A tenant that is
+    -- being claimed from is passed by; if nothing else waits, its turn is waited for, with no other lock held.
+    if not pg_try_advisory_xact_lock(hashtextextended(v_tenant::text, 0)) then
+      v_busy := coalesce(v_busy, v_tenant);
+      continue;
+    end if;
+    v_is_holding := true;
+    select p_tenant_cap - count(*) into v_room
+    from inbox i where i.state = 'claimed' and i.lease_until > v_now and i.tenant_id = v_tenant;
+    if v_room > 0 then
+      v_tenants := v_tenants || v_tenant;
+      v_rooms := v_rooms || v_room;
+    end if;
+  end loop;
+  if v_busy is not null and not v_is_holding then
+    perform pg_advisory_xact_lock(hashtextextended(v_busy::text, 0));
+    select p_tenant_cap - count(*) into v_room
+    from inbox i where i.state = 'claimed' and i.lease_until > v_now and i.tenant_id = v_busy;
+    v_tenants := array[v_busy];
+    v_rooms := array[v_room];
+  end if;
+
+  -- In equal shares, and again while somebody left room that others can use.
+  loop
+    v_before := cardinality(v_found);
+    for v_k in 1 .. cardinality(v_tenants) loop
+      v_share := least(v_rooms[v_k],
+        ceil((p_limit - cardinality(v_found))::numeric / (cardinality(v_tenants) - v_k + 1)));
+      continue when v_share <= 0;
+      with heads as materialized (
+        select i.id
+        from inbox i
+        where i.tenant_id = v_tenants[v_k] and i.state = 'ready' and i.available_at <= v_now
+        order by i.available_at, i.id
+        limit v_share
+        -- What another transaction holds is passed by, never waited for.
+        for update skip locked
+      ),
+      claimed as (
+        update inbox i
+        set state = 'claimed', attempts = i.attempts + 1, claim_token = gen_random_uuid(),
+            lease_until = v_now + make_interval(secs => p_lease_seconds), claimed_by = p_worker
+        from heads h
+        where i.tenant_id = v_tenants[v_k] and i.id = h.id
+        returning i.id, i.available_at
+      )
+      select array_agg(c.id order by c.available_at, c.id) into v_ids from claimed c;
+      v_rooms[v_k] := case when coalesce(cardinality(v_ids), 0) < v_share then 0 else v_rooms[v_k] - v_share end;
+      v_found := v_found || v_ids;
+      v_found_tenants := v_found_tenants || array_fill(v_tenants[v_k], array[coalesce(cardinality(v_ids), 0)]);
+    end loop;
+    exit when cardinality(v_found) = v_before or cardinality(v_found) >= p_limit;
+  end loop;
+
+  perform enablebot.work_for(v_found_tenants);
+  return enablebot.inner_claimed(v_found_tenants, v_found);
+end
+$$;
+
+create or replace function enablebot.get_inbox_depth() returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+as $$
+begin
+  -- State by state, so that each count reads its own small index and never the events that are done.
+  return jsonb_build_object(
+    'ready', (select count(*) from inbox i where i.state = 'ready'),
+    'queued', (select count(*) from inbox i where i.state = 'queued'),
+    'claimed', (select count(*) from inbox i where i.state = 'claimed'),
+    'set_aside', (select count(*) from inbox i where i.state = 'set_aside'),
+    'oldest_seconds', coalesce(extract(epoch from clock_timestamp() - least(
+      (select min(i.received_at) from inbox i where i.state = 'ready'),
+      (select min(i.received_at) from inbox i where i.state = 'queued'),
+      (select min(i.received_at) from inbox i where i.state = 'claimed'))), 0)
+  );
+end
+$$;
+
+revoke all on function enablebot.claim_events, enablebot.get_inbox_depth from public;
+grant execute on function enablebot.claim_events to enablebot_api;
+grant execute on function enablebot.get_inbox_depth to enablebot_api;
+
+set local role enablebot_owner;
+revoke all on function
+  enablebot.inner_settle, enablebot.inner_rescue, enablebot.inner_claimed, enablebot.inner_drop_waiting,
+  enablebot.accept_events, enablebot.renew_leases, enablebot.settle_events from public;
+grant execute on function enablebot.inner_rescue, enablebot.inner_claimed to enablebot_router;
+grant execute on function enablebot.accept_events, enablebot.renew_leases, enablebot.settle_events to enablebot_api;
+
+-- Supabase's Data API calls as service_role; its other roles get nothing.
+reset role;
+do $$
+begin
+  if to_regrole('service_role') is not null then
+    grant usage on schema enablebot to service_role;
+    grant execute on function
+      enablebot.accept_events, enablebot.claim_events, enablebot.renew_leases, enablebot.settle_events,
+      enablebot.get_inbox_depth to service_role;
+  end if;
+end
+$$;

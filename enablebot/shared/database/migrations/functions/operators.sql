@@ -1,0 +1,159 @@
+-- Upkeep, and the questions that start-up asks of a database.
+
+set local role enablebot_router;
+
+-- Each part takes at most p_limit rows, so that no run holds locks for long.
+create or replace function enablebot.prune(p_dedupe_days int, p_done_days int, p_limit int) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+as $$
+declare
+  v_keys bigint;
+  v_events bigint;
+  v_states bigint;
+  v_sessions bigint;
+begin
+  delete from dedupe_keys d
+  using (
+    select k.tenant_id, k.key from dedupe_keys k
+    where k.created_at < now() - make_interval(days => p_dedupe_days)
+    limit p_limit
+  ) o
+  where d.tenant_id = o.tenant_id and d.key = o.key;
+  get diagnostics v_keys = row_count;
+
+  -- Bodies of events set aside go with them.
+  delete from inbox i
+  using (
+    select s.tenant_id, s.id from inbox s
+    where s.settled_at < now() - make_interval(days => p_done_days)
+    order by s.settled_at
+    limit p_limit
+  ) o
+  where i.tenant_id = o.tenant_id and i.id = o.id and i.settled_at < now() - make_interval(days => p_done_days);
+  get diagnostics v_events = row_count;
+
+  delete from oauth_states o
+  where o.state_hash in (
+    select e.state_hash from oauth_states e where e.expires_at <= now() order by e.expires_at limit p_limit);
+  get diagnostics v_states = row_count;
+
+  delete from sessions s
+  using (
+    select e.tenant_id, e.id_hash from sessions e
+    where e.idle_expires_at <= now() or e.expires_at <= now()
+    limit p_limit
+  ) o
+  where s.tenant_id = o.tenant_id and s.id_hash = o.id_hash and (s.idle_expires_at <= now() or s.expires_at <= now());
+  get diagnostics v_sessions = row_count;
+
+  return jsonb_build_object(
+    'dedupe_keys', v_keys, 'events', v_events, 'oauth_states', v_states, 'sessions', v_sessions);
+end
+$$;
+revoke all on function enablebot.prune from public;
+grant execute on function enablebot.prune to enablebot_api;
+
+set local role enablebot_owner;
+
+-- The checksum is over names and checksums of the function files, as migrating computes it.
+create or replace function enablebot.schema_version(p_functions text[]) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+as $$
+begin
+  return jsonb_build_object(
+    'version', (select coalesce(max(m.version), 0) from schema_migrations m),
+    'functions_checksum', encode(sha256(convert_to(coalesce(
+      (select string_agg(f.name || ':' || f.checksum || E'\n', '' order by f.name) from schema_functions f), ''), 'UTF8')),
+      'hex'),
+    'missing', (
+      select coalesce(jsonb_agg(n.name order by n.place), '[]')
+      from unnest(p_functions) with ordinality as n (name, place)
+      where not exists (
+        select from pg_proc p where p.pronamespace = 'enablebot'::regnamespace and p.proname = n.name))
+  );
+end
+$$;
+
+-- Behind SECURITY DEFINER current_user is this function's owner: who called is the role that was set, or the login.
+create or replace function enablebot.login_strength() returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+as $$
+declare
+  v_login constant name := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+  v_owners constant oid[] := array['enablebot_owner'::regrole, 'enablebot_router'::regrole];
+begin
+  return (
+    with recursive memberships as (
+      select m.roleid from pg_auth_members m join pg_roles r on r.oid = m.member where r.rolname = v_login
+      union
+      select m.roleid from pg_auth_members m join memberships s on s.roleid = m.member
+    ),
+    privileges as (
+      select format('table %s is granted to %s', c.relname, coalesce(r.rolname, 'public')) as fault
+      from pg_class c
+      cross join lateral aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
+      left join pg_roles r on r.oid = a.grantee
+      where c.relnamespace = 'enablebot'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
+        and a.grantee <> all (v_owners)
+      union
+      select format('function %s may be executed by %s', p.proname, coalesce(r.rolname, 'public'))
+      from pg_proc p
+      cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+      left join pg_roles r on r.oid = a.grantee
+      where p.pronamespace = 'enablebot'::regnamespace
+        and (a.grantee = 0 or r.rolname in ('anon', 'authenticated'))
+      union
+      select format('table %s has row-level security %s', c.relname,
+                    case when c.relrowsecurity then 'not forced' else 'off' end)
+      from pg_class c
+      where c.relnamespace = 'enablebot'::regnamespace and c.relkind in ('r', 'p')
+        and not (c.relrowsecurity and c.relforcerowsecurity)
+      union
+      select format('%s belongs to %s', c.relname, c.relowner::regrole)
+      from pg_class c
+      where c.relnamespace = 'enablebot'::regnamespace and c.relkind in ('r', 'p')
+        and c.relowner <> 'enablebot_owner'::regrole
+      union
+      select format('function %s belongs to %s', p.proname, p.proowner::regrole)
+      from pg_proc p
+      where p.pronamespace = 'enablebot'::regnamespace and p.proowner <> all (v_owners)
+      union
+      select format('role %s bypasses the tenant wall', r.rolname)
+      from pg_roles r
+      where r.oid = any (v_owners) and (r.rolsuper or r.rolbypassrls)
+      union
+      select format('role %s is a member of %s', g.member::regrole, g.roleid::regrole)
+      from pg_auth_members g
+      join pg_roles r on r.oid = g.member
+      where g.roleid = any (v_owners) and r.rolname in ('enablebot_api', 'enablebot_web', 'anon', 'authenticated')
+    )
+    select jsonb_build_object(
+      'login', v_login,
+      'superuser', r.rolsuper,
+      'bypass_rls', r.rolsuper or r.rolbypassrls,
+      'owner', r.rolsuper or exists (select from memberships m where m.roleid = any (v_owners)),
+      'member_of', coalesce(
+        (select jsonb_agg(m.roleid::regrole::text order by m.roleid::regrole::text) from memberships m), '[]'),
+      'faults', coalesce((select jsonb_agg(p.fault order by p.fault) from privileges p), '[]'))
+    from pg_roles r
+    where r.rolname = v_login
+  );
+end
+$$;
+
+revoke all on function enablebot.schema_version, enablebot.login_strength from public;
+grant execute on function enablebot.schema_version, enablebot.login_strength to enablebot_api, enablebot_web;
+
+-- Supabase's Data API calls as service_role; its other roles get nothing.
+reset role;
+do $$
+begin
+  if to_regrole('service_role') is not null then
+    grant usage on schema enablebot to service_role;
+    grant execute on function enablebot.prune, enablebot.schema_version, enablebot.login_strength to service_role;
+  end if;
+end
+$$;
