@@ -15,6 +15,7 @@ from enablebot.sandbox.config import SandboxConfig
 from enablebot.sandbox.control import control_routes
 from enablebot.sandbox.oauth import consent_routes
 from enablebot.sandbox.openai.app import create_openai_app
+from enablebot.sandbox.pages.routes import page_routes
 from enablebot.sandbox.responding import response_url_route
 from enablebot.sandbox.sandbox import Installed, Sandbox
 from enablebot.sandbox.severing import remember_transport
@@ -49,7 +50,7 @@ def create_app(config: SandboxConfig) -> Starlette:
     if config.with_openai:
         routes.append(Mount("/openai/v1", app=create_openai_app(config, sandbox.faults)))
     if config.with_slack:
-        routes += [*consent_routes(sandbox), web_api_route(sandbox), response_url_route(sandbox)]
+        routes += [*consent_routes(sandbox), web_api_route(sandbox), response_url_route(sandbox), *page_routes(sandbox)]
     app = SandboxApp(routes=routes, lifespan=lifespan)
     app.state.sandbox = sandbox
     return app

@@ -119,7 +119,7 @@ class Control:
         }
 
     def messages(self, query: Json) -> Json:
-        """A channel's or a thread's messages; `channel=@bot` needs `user` too."""
+        """All messages of a channel, or one thread's; `channel=@bot` needs `user` too."""
         team, channel, thread_ts = query["team"], query["channel"], query.get("thread_ts") or None
         if channel == "@bot":
             channel = self._sandbox.people.placed(team=team, user=query["user"], channel="@bot")[1].id

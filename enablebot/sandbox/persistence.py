@@ -76,10 +76,14 @@ class WorldFile:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         handle, draft = tempfile.mkstemp(dir=self._path.parent, prefix=".world-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(orjson.dumps(dump(world)))
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(orjson.dumps(dump(world)))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            Path(draft).unlink()
+            raise
         Path(draft).replace(self._path)
 
     def write_soon(self, world: World) -> None:

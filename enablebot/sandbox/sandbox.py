@@ -95,18 +95,18 @@ class Sandbox:
         return self.people.write(team=team, channel=channel, user=user, text=text, thread_ts=thread_ts).ts
 
     def messages(self, team: str, channel: str, thread_ts: str | None = None) -> list[dict[str, Any]]:
-        """A channel's own messages, or one thread, oldest first; `@bot/<user>` is that person's DM with the bot."""
+        """A whole channel, or one thread, oldest first; `@bot/<user>` is that person's DM with the bot."""
         if channel.startswith("@bot/"):
             channel = self.world.direct_channel(team, channel.removeprefix("@bot/")).id
         if self.world.channel_in(team, channel) is None:
             raise Refused("channel_not_found")
         self.streams.age()
         log = self.world.log(channel)
-        if thread_ts is None:
-            kept = [m for m in log.by_ts.values() if not m.thread_ts or m.subtype == "thread_broadcast"]
-        else:
-            kept = [m for m in log.by_ts.values() if thread_ts in (m.ts, m.thread_ts)]
-        return [self._picture(message) for message in kept]
+        return [
+            self._picture(message)
+            for message in log.by_ts.values()
+            if thread_ts is None or thread_ts in (message.ts, message.thread_ts)
+        ]
 
     def install(self, team: str, *, user: str | None = None, scopes: tuple[str, ...] = DEFAULT_SCOPES) -> Installed:
         """What the consent page does, without the page; `user` is the workspace's first admin when not named."""

@@ -65,13 +65,16 @@ class Gate:
             struck = await self._strike(fault)
             if struck:
                 return struck
+        answer = await self._answer_of(METHODS[self._name], sent, fault)
+        return Severed() if fault and fault.kind == "lost_answer" else answer
+
+    async def _answer_of(self, method: Method, sent: Sent, fault: Fault | None) -> Response:
         try:
-            body, ts = await self._perform(METHODS[self._name], sent)
+            body, ts = await self._perform(method, sent)
         except Refused as refused:
             return self._refuse(refused, fault)
-        lost = fault is not None and fault.kind == "lost_answer"
         self._record(ok=True, ts=ts, fault=fault)
-        return Severed() if lost else self._respond(body)
+        return self._respond(body)
 
     async def _perform(self, method: Method, sent: Sent) -> tuple[dict[str, Any], str | None]:
         if method.needs_token:
