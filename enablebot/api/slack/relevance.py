@@ -163,7 +163,7 @@ def _relevant(
         enterprise_id=audience.enterprise_id,
         team_id=audience.team_id,
         is_org_wide=audience.is_org_wide,
-        event_time=event_time if isinstance(event_time, int) and 0 < event_time < 1 << 40 else 0,
+        event_time=event_time if isinstance(event_time, int) and 0 < event_time < 1 << 33 else 0,
         channel=channel,
         thread_ts=thread_ts,
         ts=ts,
