@@ -51,6 +51,7 @@ _FAST = {
     "max_connections": "300",
     "autovacuum": "off",
 }
+_TAKE_TURNS = "select pg_advisory_lock(826001)"
 _names = itertools.count()
 _T = TypeVar("_T")
 
@@ -62,6 +63,19 @@ class PostgresServer:
         """Take a superuser's URL; nothing is touched yet."""
         self.admin_url = admin_url
         self._is_ours = is_ours
+
+    async def prepare(self) -> None:
+        """Make Supabase's roles, and drop what killed runs left behind; safe to repeat."""
+        connection = await asyncpg.connect(self.admin_url)
+        try:
+            await connection.execute(_TAKE_TURNS)
+            if self._is_ours:
+                await _drop_left_behind(connection)
+            for role, options in SUPABASE_ROLES.items():
+                await _create_role(connection, role, options)
+            await connection.execute("grant anon, authenticated, service_role to authenticator")
+        finally:
+            await connection.close()
 
     def url(self, database: str, *, login: str | None = None) -> str:
         """Return the URL of a database, for the superuser or for one of LOGINS."""
@@ -107,15 +121,10 @@ class PostgresServer:
             if await _exists(connection, name):
                 return name
             # Migrations create roles, which all databases share: one at a time, whatever the checkout.
-            await connection.execute("select pg_advisory_lock(826001)")
+            await connection.execute(_TAKE_TURNS)
             if not await _exists(connection, name):
-                if self._is_ours:
-                    await _drop_left_behind(connection)
                 await connection.execute(f"drop database if exists {name}_raw with (force)")
                 await connection.execute(f"create database {name}_raw template template0 strategy file_copy")
-                for role, options in SUPABASE_ROLES.items():
-                    await _create_role(connection, role, options)
-                await connection.execute("grant anon, authenticated, service_role to authenticator")
                 await migrate(self.url(f"{name}_raw"))
                 for login, roles in LOGINS.items():
                     await _create_role(connection, login, f"login password '{_PASSWORD}'")
@@ -131,17 +140,26 @@ class PostgresServers:
 
     def __init__(self) -> None:
         self._embedded: dict[Version, EmbeddedPostgres] = {}
+        self._servers: dict[Version, PostgresServer] = {}
         self._given = os.environ.get("TEST_DATABASE_URL")
 
     def server(self, version: Version) -> PostgresServer:
         """Return a server of that version; skips the test when the given server is of another."""
-        if self._given:
-            found = from_sync(_version_of(self._given))
-            if found != version and version != VERSIONS[0]:
-                pytest.skip(f"TEST_DATABASE_URL is PostgreSQL {found}, this test wants {version}")
-            return PostgresServer(self._given, is_ours=False)
-        if version not in self._embedded:
-            self._embedded[version] = EmbeddedPostgres(tests_data_dir(), version=version, settings=_FAST)
+        if version not in self._servers:
+            self._servers[version] = self._given_server(version) if self._given else self._embedded_server(version)
+            from_sync(self._servers[version].prepare())
+        return self._servers[version]
+
+    def _given_server(self, version: Version) -> PostgresServer:
+        url = self._given or ""
+        found = from_sync(_version_of(url))
+        # Whatever it is, it stands in for the newest.
+        if found != version and version != VERSIONS[0]:
+            pytest.skip(f"TEST_DATABASE_URL is PostgreSQL {found}, this test wants {version}")
+        return PostgresServer(url, is_ours=False)
+
+    def _embedded_server(self, version: Version) -> PostgresServer:
+        self._embedded[version] = EmbeddedPostgres(tests_data_dir(), version=version, settings=_FAST)
         return PostgresServer(self._embedded[version].start(), is_ours=True)
 
     def stop(self) -> None:

@@ -135,11 +135,16 @@ def proxy(port: int) -> Iterator[str]:
         yield url
 
 
+class _Listening(ThreadingHTTPServer):
+    daemon_threads = True
+    # The usual five would turn away callers that come all at once.
+    request_queue_size = 128
+
+
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """Serve a handler on a free port from a thread, whatever loops the tests run on."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
-        listening.daemon_threads = True
+    with _Listening(("127.0.0.1", 0), handler) as listening:
         thread = threading.Thread(target=listening.serve_forever, daemon=True)
         thread.start()
         try:

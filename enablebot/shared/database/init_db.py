@@ -15,6 +15,7 @@ from importlib.resources import files
 import asyncpg
 
 from enablebot.shared.database import errors
+from enablebot.shared.database.postgres import without_foreign_options
 from enablebot.shared.errors import DatabaseError, DatabaseUnavailable
 
 _log = logging.getLogger(__name__)
@@ -157,7 +158,7 @@ def _refuse_changed(done: dict[int, str]) -> None:
 async def _connected(admin_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     try:
         # A pooler may sit in between: no prepared statement outlives its transaction.
-        connection = await asyncpg.connect(admin_url, statement_cache_size=0, timeout=10)
+        connection = await asyncpg.connect(without_foreign_options(admin_url), statement_cache_size=0, timeout=10)
     except asyncpg.PostgresError as error:
         raise errors.translate(error.sqlstate, function="migrate") from error
     except (asyncpg.InterfaceError, OSError) as error:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 import orjson
@@ -14,6 +14,7 @@ from enablebot.shared.database.transport import Argument, Json
 from enablebot.shared.errors import DatabaseError
 
 _CONNECT_SECONDS = 5.0
+_FOREIGN_OPTIONS = frozenset({"pgbouncer", "connection_limit", "pool_timeout", "supa"})
 _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, ValueError)
 
 
@@ -49,7 +50,7 @@ class PostgresTransport:
 
         async def open_connection() -> Connection:
             connection = await asyncpg.connect(
-                url,
+                without_foreign_options(url),
                 timeout=_CONNECT_SECONDS,
                 # A transaction pooler hands the next statement to another backend, which never saw it prepared.
                 statement_cache_size=0 if is_transaction_pooler(url) else 100,
@@ -84,13 +85,7 @@ class PostgresTransport:
         try:
             async with asyncio.timeout(self._timeout), self._connections.lend() as connection:
                 return await connection.fetchval(statement, *values)
-        except (
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            asyncpg.InternalClientError,
-            OSError,
-            ValueError,
-        ) as error:
+        except _FAILURES as error:
             raise _translated(error, function) from error
 
     def _statement(self, function: str, arguments: Mapping[str, Argument]) -> str:
@@ -106,7 +101,14 @@ class PostgresTransport:
 def is_transaction_pooler(url: str) -> bool:
     """Say whether a URL leads to a pooler that gives every transaction another backend (Supabase's port 6543)."""
     parts = urlsplit(url)
-    return parts.port == 6543 or parse_qs(parts.query).get("pgbouncer") == ["true"]
+    return parts.port == 6543 or ("pgbouncer", "true") in parse_qsl(parts.query)
+
+
+def without_foreign_options(url: str) -> str:
+    """Drop what providers add to connection strings for other clients; Postgres would refuse it as a setting."""
+    parts = urlsplit(url)
+    kept = [(name, value) for name, value in parse_qsl(parts.query) if name not in _FOREIGN_OPTIONS]
+    return urlunsplit(parts._replace(query=urlencode(kept, quote_via=quote)))
 
 
 async def _decode_jsonb(connection: Connection) -> None:
