@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -58,6 +59,8 @@ def main() -> None:
         name for name, wanted in (("Slack", config.with_slack), ("OpenAI", config.with_openai)) if wanted
     )
     print(f"{played} played at http://localhost:{port} (sandbox, everything in it is made up)", flush=True)
+    # uvicorn raises the signal again once it has shut down; being asked to leave is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         with suppress(KeyboardInterrupt):
             serve(config, host="127.0.0.1", port=port)

@@ -38,6 +38,7 @@ def create_app(config: SandboxConfig) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        sandbox.streams.watch()
         try:
             yield
         finally:

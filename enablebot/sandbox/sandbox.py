@@ -181,6 +181,7 @@ class Sandbox:
 
     async def close(self) -> None:
         self.stop()
+        self.streams.close()
         await self.delivery.close()
         self._file.write(self.world)
 

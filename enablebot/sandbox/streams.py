@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from enablebot.sandbox.announcing import Announcer
@@ -16,7 +17,7 @@ Chunk = dict[str, Any]
 
 
 class Streams:
-    """Starts, feeds and ends streams; a stream's age is looked at on every touch."""
+    """Starts, feeds and ends streams; a stream's age is looked at on every touch, and by a timer for live pages."""
 
     def __init__(
         self,
@@ -34,11 +35,23 @@ class Streams:
         self._announcer = announcer
         self._sessions = sessions
         self._lifetime = lifetime
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def watch(self) -> None:
+        """Sets the timers of the streams that an earlier start left running."""
+        for stream in self._world.streams.values():
+            if stream.state == "in_progress":
+                self._set_timer(stream)
+
+    def close(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
 
     def start(self, message: Message, chunks: list[Chunk], *, recipient: str | None) -> None:
         """Takes a message just made as the beginning of a stream."""
         stream = Stream(message.channel, message.ts, message.team, self._clock.now(), recipient)
         self._world.streams[_key(message.channel, message.ts)] = stream
+        self._set_timer(stream)
         message.streaming_state = "in_progress"
         message.markdown = True
         _write(message, chunks)
@@ -99,6 +112,17 @@ class Streams:
         """Ends the streams that outlived their time."""
         for stream in list(self._world.streams.values()):
             self._aged(stream)
+
+    def _set_timer(self, stream: Stream) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers = [timer for timer in self._timers if timer.when() > loop.time() and not timer.cancelled()]
+        left = stream.started_at + self._lifetime - self._clock.now()
+        self._timers.append(loop.call_later(max(0.0, left), self._ring, stream))
+
+    def _ring(self, stream: Stream) -> None:
+        # The loop's clock and ours differ by a little, and ours can be moved.
+        if self._aged(stream).state == "in_progress":
+            self._set_timer(stream)
 
     def _aged(self, stream: Stream) -> Stream:
         if stream.state == "in_progress" and self._clock.now() - stream.started_at >= self._lifetime:

@@ -152,7 +152,7 @@ async def test_sigterm_ends_it_with_an_open_live_page(tmp_path: Path) -> None:
             assert await page.content.readline() == b"event: hello\n"
             process.send_signal(signal.SIGTERM)
             async with asyncio.timeout(10):
-                await process.wait()
+                assert await process.wait() == 0
             page.close()
     finally:
         if process.returncode is None:

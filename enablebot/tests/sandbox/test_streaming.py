@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from slack_sdk.models.messages.chunk import MarkdownTextChunk, TaskUpdateChunk
 from slack_sdk.web.async_client import AsyncWebClient
 
-from enablebot.sandbox.app import Installed, Sandbox
+from enablebot.sandbox.app import Installed, Sandbox, SandboxConfig
+from enablebot.sandbox.server import running
 from enablebot.tests.sandbox.conftest import ACME
 from enablebot.tests.sandbox.played_app import PlayedApp
 from enablebot.tests.sandbox.test_posting import refusal
@@ -106,6 +108,21 @@ async def test_a_stream_dies_of_old_age_whatever_is_appended(
     message = sandbox.messages(ACME, "D0ADA", question)[1]
     assert (message["text"], message["streaming_state"]) == ("half an answer", "errored")
     assert (await slack.chat_update(channel="D0ADA", ts=ts, text="whole"))["text"] == "whole"
+
+
+async def test_an_abandoned_stream_ends_by_itself(config: SandboxConfig, played_app: PlayedApp) -> None:
+    async with running(replace(config, stream_seconds=50)) as sandbox:
+        slack = AsyncWebClient(sandbox.install(ACME).token, base_url=f"{sandbox.base_url}/api/", retry_handlers=[])
+        root = await sandbox.post(team=ACME, channel="@bot", user="U0ADA", text="hi")
+        ts = await start(slack, root, markdown_text="half")
+        message = sandbox.world.log("D0ADA").by_ts[ts]
+        await sandbox.wait_for(lambda: message.streaming_state == "errored")
+        await sandbox.settled()
+        changed = next(e for e in played_app.events("message/message_changed") if e["message"]["ts"] == ts)
+        assert changed["message"]["streaming_state"] == "errored"
+        session = sandbox.sessions.find("D0ADA", root)
+        assert session
+        assert session.status == "active"
 
 
 async def test_the_stop_button_ends_the_stream_and_tells_the_app(
