@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import JSONResponse
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is an answer here, not a fault of this program
+class Refusal(Exception):
     """A request turned down; `code` and `param` as OpenAI names them."""
 
     def __init__(

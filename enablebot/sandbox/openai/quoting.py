@@ -207,7 +207,7 @@ def _converse(question: str, earlier: Sequence[str]) -> str:
     words = _WORD.findall(question)
     if not words:
         return "You sent me no words. **Ask me something**, and I will answer from what I was shown."
-    if len(words) <= 4 and words[0].casefold() in _GREETINGS and not earlier:
+    if len(words) <= 8 and words[0].casefold() in _GREETINGS and not earlier:
         return (
             f"You said “{_shown(question)}” – hello to you! I am the **stand-in model** of this sandbox.\n\n"
             "Try one of these:\n\n- ask me anything, then ask a **follow-up** in the same thread\n"
@@ -218,7 +218,7 @@ def _converse(question: str, earlier: Sequence[str]) -> str:
     known = [line for _, line in sentences_about(question, told, limit=2) if not line.rstrip().endswith(("?", "？"))]
     if known:
         lines += [f"You told me so yourself: **{_shown(known[0])}**", ""]
-    lines.append("I am the **stand-in model** of this sandbox: I know only what this conversation shows me, which is")
+    lines.append("I am the **stand-in model** of this sandbox. All I know is this conversation:")
     lines += ["", f"- **your question**, {_count(len(words), 'word')} about {_topic(question)}"]
     if earlier:
         lines += [f"- Earlier you asked: “{_shown(line)}”" for line in earlier[-3:]]

@@ -20,7 +20,7 @@ _UNNAMED = Fault().error
 
 
 @dataclass(frozen=True, slots=True)
-class StreamLost(Exception):  # noqa: N818 - thrown to leave, not to complain
+class StreamLost(Exception):
     """The stream ends here, without its last event: quietly, or with the connection torn down."""
 
     reset: bool = False

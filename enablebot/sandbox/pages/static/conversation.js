@@ -8,7 +8,6 @@ import { BOT, botUser, channelId, channelNow, go, install, isBotHere, key, landi
 import { avatar } from "./rail.js";
 
 const NEAR_BOTTOM = 80;
-const OPEN_TOPICS = 20;
 const FRESH_ROOTS = 3;
 
 const panes = {};
@@ -17,6 +16,7 @@ const seen = new Map();
 let topics = [];
 let wantsNewTopic = false;
 let awaited = "";
+let entered = "";
 
 export function prepare() {
   panes.channel = pane("channel", { id: "composer-text", label: "Message", send: sendHere });
@@ -28,14 +28,24 @@ function pane(name, writing) {
   const top = h("div", { class: "pane-top" });
   const list = h("div", { class: "messages" });
   scroll.append(top, list);
-  return { scroll, top, list, writer: composer(byId(`${name}-foot`), writing), shown: "", turn: 0 };
+  const made = { scroll, top, list, writer: composer(byId(`${name}-foot`), writing), shown: "", atEnd: true };
+  scroll.addEventListener("scroll", () => { made.atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR_BOTTOM; }, { passive: true });
+  // Opening the log or turning a phone must not hide the latest message from who was reading it.
+  new ResizeObserver(() => { if (made.atEnd) scroll.scrollTop = scroll.scrollHeight; }).observe(scroll);
+  return made;
 }
 
 // Draws everything anew for the place we are at.
 export async function enter() {
-  sessions.clear();
-  wantsNewTopic = false;
+  if (entered !== [place.team, place.user, place.channel].join("/")) {
+    entered = [place.team, place.user, place.channel].join("/");
+    sessions.clear();
+    topics = [];
+    wantsNewTopic = false;
+  }
   drawHead();
+  // Before anything is awaited: what is typed from now on belongs to this place.
+  drawWriters();
   byId("thread").hidden = !place.thread;
   byId("app").classList.toggle("with-thread", Boolean(place.thread));
   await Promise.all([refreshChannel(), place.thread ? refreshThread() : null]);
@@ -70,16 +80,13 @@ export const refreshChannel = oneAtATime(async () => {
   const at = key();
   const direct = place.channel === BOT;
   const where = { team: place.team, channel: channelId() };
-  const roots = (await api.messages(direct ? { ...where, channel: "@bot", user: place.user } : where)).messages;
+  const all = (await api.messages(direct ? { ...where, channel: "@bot", user: place.user } : where)).messages;
+  const roots = all.filter((message) => isRoot(message) || message.subtype === "thread_broadcast");
   const lately = roots.filter((root) => !root.ephemeral_to).slice(-FRESH_ROOTS).map((root) => root.ts);
-  const open = direct ? roots.slice(-OPEN_TOPICS).filter((root) => root.reply_count).map((root) => root.ts) : [];
-  const threads = new Map(await Promise.all([...new Set([...lately, ...open, ...sessions.keys()])].map(async (ts) => {
-    const thread = await api.messages({ ...where, thread_ts: ts });
-    return [ts, thread];
-  })));
+  const told = await Promise.all([...new Set([...lately, ...sessions.keys()])].map(async (ts) => [ts, (await api.messages({ ...where, thread_ts: ts })).session]));
   if (at !== key()) return;
-  for (const [ts, thread] of threads) sessions.set(ts, thread.session);
-  if (direct) drawDirect(roots, threads, at);
+  for (const [ts, session] of told) sessions.set(ts, session);
+  if (direct) drawDirect(all, at);
   else draw(panes.channel, rowsOf(roots, { channel: where.channel, threads: true, sessions }), roots, at);
   drawTop(roots);
   drawWriters();
@@ -103,23 +110,27 @@ export const refreshThread = oneAtATime(async () => {
   if (!messages.length) go({ thread: "" });
 });
 
+function isRoot(message) {
+  return !message.thread_ts || message.thread_ts === message.ts;
+}
+
 function waits(session, messages) {
   return Boolean(workingIn(session)) && !messages.some((message) => message.streaming_state === "in_progress");
 }
 
-function drawDirect(roots, threads, at) {
-  topics = roots.map((root) => ({ root, thread: threads.get(root.ts)?.messages ?? [root] }));
+// Direct messages read as one talk: each topic with its replies in place, and a line between topics.
+function drawDirect(all, at) {
+  topics = all.filter(isRoot).map((root) => ({ root, thread: all.filter((message) => message === root || message.thread_ts === root.ts) }));
   const rows = [];
   topics.forEach(({ root, thread }, number) => {
     if (number && (thread.length > 1 || topics[number - 1].thread.length > 1)) {
       rows.push({ key: `topic-${root.ts}`, print: "", make: () => h("div", { class: "topic", role: "separator" }) });
     }
-    const isOpen = thread.length > 1 || !root.reply_count;
-    rows.push(...rowsOf(isOpen ? thread : [root], { channel: channelId(), threads: false, sessions }));
+    rows.push(...rowsOf(thread, { channel: channelId(), threads: false, sessions }));
     const session = sessions.get(root.ts);
     if (waits(session, thread)) rows.push(workingRow(session, channelId()));
   });
-  draw(panes.channel, withoutRepeatedDays(rows), topics.flatMap((topic) => topic.thread), at);
+  draw(panes.channel, withoutRepeatedDays(rows), all, at);
 }
 
 function withoutRepeatedDays(rows) {
@@ -135,12 +146,17 @@ function withoutRepeatedDays(rows) {
 function draw(into, rows, messages, at) {
   const { scroll, list } = into;
   const isNewPlace = into.shown !== at;
-  const stays = isNewPlace || scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR_BOTTOM;
+  const stays = isNewPlace || into.atEnd;
   announce(messages, isNewPlace);
   if (isNewPlace) list.replaceChildren();
   into.shown = at;
   reconcile(list, rows);
-  if (stays) scroll.scrollTop = scroll.scrollHeight;
+  if (stays) toEnd(into);
+}
+
+function toEnd(into) {
+  into.atEnd = true;
+  into.scroll.scrollTop = into.scroll.scrollHeight;
 }
 
 // Tells screen readers of messages that are new and finished, once each.
@@ -243,8 +259,8 @@ function drawWriters() {
 function currentTopic() {
   const last = topics.at(-1);
   if (wantsNewTopic || !last || !install()) return null;
-  const answered = last.thread.some((message) => message.user === botUser());
-  return answered || workingIn(sessions.get(last.root.ts)) ? (last.thread.length > 1 || workingIn(sessions.get(last.root.ts)) ? last : null) : null;
+  const isAnswered = last.thread.some((message) => message !== last.root && message.user === botUser());
+  return isAnswered || workingIn(sessions.get(last.root.ts)) ? last : null;
 }
 
 function clipped(text) {
@@ -258,13 +274,13 @@ async function sendHere(text) {
   const sent = await api.post({ team: place.team, channel: direct ? "@bot" : place.channel, user: place.user, text, ...(topic ? { thread_ts: topic.root.ts } : {}) });
   wantsNewTopic = false;
   if (!direct && /@EnableBot\b/i.test(text)) awaited = sent.ts;
-  panes.channel.scroll.scrollTop = panes.channel.scroll.scrollHeight;
+  toEnd(panes.channel);
   await refreshChannel();
 }
 
 async function sendReply(text) {
   await api.post({ team: place.team, channel: channelId(), user: place.user, text, thread_ts: place.thread });
-  panes.thread.scroll.scrollTop = panes.thread.scroll.scrollHeight;
+  toEnd(panes.thread);
   await refreshThread();
 }
 

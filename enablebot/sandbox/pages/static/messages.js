@@ -38,12 +38,12 @@ function keepFocus(old, made) {
 }
 
 // The rows of messages. `threads` lets a row lead to its thread; `sessions` tells what the bot is doing in each.
-export function rowsOf(messages, { channel, threads, sessions, inset = () => false }) {
+export function rowsOf(messages, { channel, threads, sessions }) {
   const rows = [];
   let last = null;
   for (const message of messages) {
     if (message.ephemeral_to && message.ephemeral_to !== place.user) continue;
-    const follows = last && last.user === message.user && !message.subtype && !last.subtype && inset(last) === inset(message) &&
+    const follows = last && last.user === message.user && !message.subtype && !last.subtype &&
       message.ts - last.ts < GROUP_SECONDS && !last.reply_count && !last.ephemeral_to && !message.ephemeral_to;
     const day = new Date(message.ts * 1000).toDateString();
     if (!last || new Date(last.ts * 1000).toDateString() !== day) {
@@ -54,8 +54,8 @@ export function rowsOf(messages, { channel, threads, sessions, inset = () => fal
     const author = nameOf(message.user) ?? "";
     rows.push({
       key: message.ts,
-      print: JSON.stringify([message, grouped, working, author, inset(message), place.user]),
-      make: () => row(message, { channel, threads, grouped, working, inset: inset(message) }),
+      print: JSON.stringify([message, grouped, working, author, place.user]),
+      make: () => row(message, { channel, threads, grouped, working }),
     });
     last = message;
   }
@@ -89,14 +89,14 @@ function divider(ts) {
   return h("div", { class: "day", role: "separator" }, h("span", {}, words));
 }
 
-function row(message, { channel, threads, grouped, working, inset }) {
+function row(message, { channel, threads, grouped, working }) {
   const bot = Boolean(message.bot_id) || message.user === botUser();
   const name = message.username || nameOf(message.user) || message.user;
   const streams = message.streaming_state === "in_progress";
   const gone = message.subtype === "tombstone";
   const mine = message.user === place.user;
   const root = message.thread_ts && message.thread_ts !== message.ts ? message.thread_ts : message.ts;
-  return h("article", { class: ["message", grouped && "grouped", bot && "from-bot", inset && "inset", streams && "streams", gone && "gone"].filter(Boolean).join(" "), "aria-label": `${name}, ${clock(message.ts)}`, "aria-busy": streams ? "true" : null },
+  return h("article", { class: ["message", grouped && "grouped", bot && "from-bot", streams && "streams", gone && "gone"].filter(Boolean).join(" "), "aria-label": `${name}, ${clock(message.ts)}`, "aria-busy": streams ? "true" : null },
     grouped ? h("time", { class: "side-time" }, clock(message.ts)) : avatar(name, { bot }),
     h("div", { class: "message-main" },
       grouped ? null : h("p", { class: "message-head" }, h("strong", {}, name), bot ? h("span", { class: "badge" }, "app") : null, h("time", { datetime: new Date(message.ts * 1000).toISOString() }, clock(message.ts))),
@@ -172,6 +172,6 @@ async function attempt(promise) {
 }
 
 export function clock(ts) {
-  return new Date(Number(ts) * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+  return new Date(Number(ts) * 1000).toLocaleTimeString(undefined, { hour: "numeric", minute: "2-digit" });
 }
 
