@@ -235,8 +235,10 @@ create table enablebot.inbox (
 create index inbox_ready on enablebot.inbox (tenant_id, available_at, id) where state = 'ready';
 -- What waits behind its lane's head: settling finds the next without reading the rest.
 create index inbox_queued on enablebot.inbox (tenant_id, lane, id) where state = 'queued';
--- Live claims, few: counted per tenant, and searched for leases that ran out.
-create index inbox_claimed on enablebot.inbox (lease_until, tenant_id) where state = 'claimed';
+-- Live claims, few: how many a tenant has.
+create index inbox_claimed on enablebot.inbox (tenant_id, lease_until) where state = 'claimed';
+-- And whose lease has run out: every claim begins with this look.
+create index inbox_leases on enablebot.inbox (lease_until) where state = 'claimed';
 -- What people are shown and may replay.
 create index inbox_set_aside on enablebot.inbox (tenant_id, id) where state = 'set_aside';
 -- Pruning by age reads what it deletes.
@@ -275,8 +277,9 @@ comment on column enablebot.event_bodies.body is 'sealed event, place event_bodi
 -- No foreign keys to data_keys from here on: each insert would lock the one key row that all of a tenant's rows share.
 comment on column enablebot.event_bodies.data_key_id is 'key that seals it [technical]';
 
+-- The tenant is the inbox's to check: a lane comes with its event.
 create table enablebot.lanes (
-  tenant_id uuid not null references enablebot.tenants (id),
+  tenant_id uuid not null,
   lane text collate "C" not null check (length(lane) <= 255),
   live int not null check (live >= 0),
   last_at timestamptz not null default now(),

@@ -364,7 +364,6 @@ declare
   v_available_at timestamptz;
   v_room int;
   v_busy uuid;
-  v_is_holding boolean := false;
   v_tenants uuid[] := '{}';
   v_rooms int[] := '{}';
   v_share int;
@@ -388,11 +387,17 @@ begin
 
   -- From tenant to tenant by the index, one probe each, however many events wait behind each head.
   while cardinality(v_tenants) < p_limit loop
-    select i.tenant_id, i.available_at into v_tenant, v_available_at
-    from inbox i
-    where i.state = 'ready' and i.tenant_id > v_cursor
-    order by i.tenant_id, i.available_at, i.id
-    limit 1;
+    select h.tenant_id, h.available_at, p_tenant_cap - (
+             select count(*) from inbox c
+             where c.tenant_id = h.tenant_id and c.state = 'claimed' and c.lease_until > v_now)
+    into v_tenant, v_available_at, v_room
+    from (
+      select i.tenant_id, i.available_at
+      from inbox i
+      where i.state = 'ready' and i.tenant_id > v_cursor
+      order by i.tenant_id, i.available_at, i.id
+      limit 1
+    ) h;
     if not found or (v_has_wrapped and v_tenant > v_start) then
       exit when v_has_wrapped or v_start = v_nil;
       v_has_wrapped := true;
@@ -400,32 +405,21 @@ begin
       continue;
     end if;
     v_cursor := v_tenant;
-    continue when v_available_at > v_now;
-
-    select p_tenant_cap - count(*) into v_room
-    from inbox i where i.state = 'claimed' and i.lease_until > v_now and i.tenant_id = v_tenant;
-    continue when v_room <= 0;
+    continue when v_available_at > v_now or v_room <= 0;
 
     -- One claimer a tenant at a time, so that two that count at once cannot exceed its cap together. A tenant that is
     -- being claimed from is passed by; if nothing else waits, its turn is waited for, with no other lock held.
-    if not pg_try_advisory_xact_lock(hashtextextended(v_tenant::text, 0)) then
-      v_busy := coalesce(v_busy, v_tenant);
-      continue;
-    end if;
-    v_is_holding := true;
-    select p_tenant_cap - count(*) into v_room
-    from inbox i where i.state = 'claimed' and i.lease_until > v_now and i.tenant_id = v_tenant;
-    if v_room > 0 then
+    if pg_try_advisory_xact_lock(hashtextextended(v_tenant::text, 0)) then
       v_tenants := v_tenants || v_tenant;
       v_rooms := v_rooms || v_room;
+    else
+      v_busy := coalesce(v_busy, v_tenant);
     end if;
   end loop;
-  if v_busy is not null and not v_is_holding then
+  if v_busy is not null and cardinality(v_tenants) = 0 then
     perform pg_advisory_xact_lock(hashtextextended(v_busy::text, 0));
-    select p_tenant_cap - count(*) into v_room
-    from inbox i where i.state = 'claimed' and i.lease_until > v_now and i.tenant_id = v_busy;
     v_tenants := array[v_busy];
-    v_rooms := array[v_room];
+    v_rooms := array[p_tenant_cap];
   end if;
 
   -- In equal shares, and again while somebody left room that others can use.
@@ -435,12 +429,16 @@ begin
       v_share := least(v_rooms[v_k],
         ceil((p_limit - cardinality(v_found))::numeric / (cardinality(v_tenants) - v_k + 1)));
       continue when v_share <= 0;
+      v_tenant := v_tenants[v_k];
       with heads as materialized (
         select i.id
         from inbox i
-        where i.tenant_id = v_tenants[v_k] and i.state = 'ready' and i.available_at <= v_now
+        where i.tenant_id = v_tenant and i.state = 'ready' and i.available_at <= v_now
         order by i.available_at, i.id
-        limit v_share
+        -- Counted again, now that nobody else claims from this tenant.
+        limit greatest(0, least(v_share, p_tenant_cap - (
+          select count(*) from inbox c
+          where c.tenant_id = v_tenant and c.state = 'claimed' and c.lease_until > v_now)))
         -- What another transaction holds is passed by, never waited for.
         for update skip locked
       ),
@@ -449,13 +447,13 @@ begin
         set state = 'claimed', attempts = i.attempts + 1, claim_token = gen_random_uuid(),
             lease_until = v_now + make_interval(secs => p_lease_seconds), claimed_by = p_worker
         from heads h
-        where i.tenant_id = v_tenants[v_k] and i.id = h.id
+        where i.tenant_id = v_tenant and i.id = h.id
         returning i.id, i.available_at
       )
-      select array_agg(c.id order by c.available_at, c.id) into v_ids from claimed c;
-      v_rooms[v_k] := case when coalesce(cardinality(v_ids), 0) < v_share then 0 else v_rooms[v_k] - v_share end;
+      select coalesce(array_agg(c.id order by c.available_at, c.id), '{}') into v_ids from claimed c;
+      v_rooms[v_k] := case when cardinality(v_ids) < v_share then 0 else v_rooms[v_k] - v_share end;
       v_found := v_found || v_ids;
-      v_found_tenants := v_found_tenants || array_fill(v_tenants[v_k], array[coalesce(cardinality(v_ids), 0)]);
+      v_found_tenants := v_found_tenants || array_fill(v_tenant, array[cardinality(v_ids)]);
     end loop;
     exit when cardinality(v_found) = v_before or cardinality(v_found) >= p_limit;
   end loop;
