@@ -85,9 +85,12 @@ async def migrate(admin_url: str, *, dry_run: bool = False) -> list[str]:
 def bundle() -> str:
     """Return everything as one SQL text to paste; pasting it again changes nothing."""
     once = (
-        f"do $apply$ begin\n"
-        f"if to_regclass('enablebot.schema_migrations') is null\n"
-        f"or not exists (select from enablebot.schema_migrations where version = {file.version}) then\n"
+        f"do $apply$ declare v_done boolean := false; begin\n"
+        # Nested, because Postgres looks up every table of a condition before it evaluates any of it.
+        f"if to_regclass('enablebot.schema_migrations') is not null then\n"
+        f"v_done := exists (select from enablebot.schema_migrations where version = {file.version});\n"
+        f"end if;\n"
+        f"if not v_done then\n"
         f"execute $migration$\n{_recorded_migration(file)}\n$migration$;\n"
         f"end if;\n"
         f"end $apply$;"
