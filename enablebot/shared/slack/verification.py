@@ -36,8 +36,8 @@ def is_genuine(
     genuine = False
     for secret in secrets:
         key = secret.encode("utf-8", "surrogatepass") if isinstance(secret, str) else secret
-        # An empty key would let anybody sign.
-        if key and hmac.compare_digest(hmac.digest(key, message, sha256).hex().encode(), claimed[3:]):
+        # A blank key would let anybody sign.
+        if key.strip() and hmac.compare_digest(hmac.digest(key, message, sha256).hex().encode(), claimed[3:]):
             genuine = True
     return genuine
 
