@@ -75,7 +75,7 @@ class Announcer:
     def send_raw(
         self, team: str, event: Any, *, event_id: str | None = None, overrides: dict[str, Any] | None = None
     ) -> Delivery:
-        """Sends anything in an envelope; `overrides` replaces the envelope's fields, None values remove them."""
+        """Sends anything in an envelope; `overrides` replaces the envelope's fields."""
         channel = event.get("channel", "") if isinstance(event, dict) else ""
         envelope: dict[str, Any] = {
             "token": VERIFICATION_TOKEN,

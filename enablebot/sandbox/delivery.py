@@ -15,7 +15,9 @@ import orjson
 from enablebot.sandbox.clock import Clock
 from enablebot.sandbox.config import SandboxConfig
 from enablebot.sandbox.ledger import Attempt, Delivery, Ledger
+from enablebot.sandbox.manifest import APP_ID, VERIFICATION_TOKEN
 from enablebot.sandbox.signing import signature_headers
+from enablebot.sandbox.traffic import Traffic
 
 # Seconds before the first, second and third repetition.
 RETRY_SCHEDULE = (0.0, 60.0, 300.0)
@@ -58,12 +60,13 @@ class AppDelivery:
         self._urls = urls
         self._clock = clock
         self._ledger = ledger
+        self.traffic = Traffic(enforced=config.rate_limits)
         self._http: aiohttp.ClientSession | None = None
         self._bodies: OrderedDict[str, tuple[dict[str, Any], bytes]] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def send(self, envelope: dict[str, Any]) -> Delivery:
-        """Starts the delivery of one event and returns its entry in the ledger."""
+        """Starts the delivery of one event and returns its ledger entry; above Slack's limits it is only noted."""
         body = orjson.dumps(envelope)
         event_id = str(envelope.get("event_id", ""))
         self._bodies[event_id] = (envelope, body)
@@ -72,8 +75,13 @@ class AppDelivery:
         event = envelope.get("event")
         kind = event.get("type") if isinstance(event, dict) else envelope.get("type")
         entry = Delivery(event_id=event_id, type=str(kind), team=envelope.get("team_id"), at=self._clock.now())
+        verdict = self.traffic.admit(str(entry.team), now=entry.at)
+        entry.finished = verdict != "send"
         self._ledger.opened(entry)
-        self._start(self._deliver(entry, body))
+        if verdict == "send":
+            self._start(self._deliver(entry, body))
+        elif verdict == "announce":
+            self._announce_limit(entry)
         return entry
 
     def redeliver(self, event_id: str) -> Delivery | None:
@@ -99,11 +107,17 @@ class AppDelivery:
         return answer
 
     async def challenge(self) -> bool:
-        """Verifies the events URL as Slack does when it is entered: the app must echo the challenge."""
+        """Verifies the events URL as Slack does when it is entered: the app must echo the challenge.
+
+        A verified URL gets events again, after Slack had switched them off.
+        """
         challenge = f"challenge-{time.monotonic_ns()}"
-        body = orjson.dumps({"token": "sandbox-verification-token", "challenge": challenge, "type": "url_verification"})
+        body = orjson.dumps({"token": VERIFICATION_TOKEN, "challenge": challenge, "type": "url_verification"})
         answer = await self._post(self._urls.events_url, body, "application/json", {})
-        return not answer.reason and challenge.encode() in answer.body
+        verified = not answer.reason and challenge.encode() in answer.body
+        if verified:
+            self.traffic.enable()
+        return verified
 
     async def settled(self) -> None:
         """Returns when no delivery is under way any more, repetitions included."""
@@ -135,11 +149,28 @@ class AppDelivery:
             reason = answer.reason
             entry.acknowledged = not reason
             self._blame(entry, answer)
+            now = self._clock.now()
+            if self.traffic.attempted(failed=bool(reason), now=now):
+                detail = "more than 95 % of at least 1,000 deliveries in an hour failed; verify the events URL again"
+                self._ledger.violated("events_disabled", detail, at=now)
             if entry.acknowledged or answer.no_retry:
                 break
             self._ledger.touch()
         entry.finished = True
         self._ledger.touch()
+
+    def _announce_limit(self, over: Delivery) -> None:
+        """One POST a minute, without an envelope, says that events of a workspace are held back."""
+        notice = {
+            "token": VERIFICATION_TOKEN,
+            "type": "app_rate_limited",
+            "team_id": over.team,
+            "minute_rate_limited": int(over.at // 60) * 60,
+            "api_app_id": APP_ID,
+        }
+        entry = Delivery(event_id="", type="app_rate_limited", team=over.team, at=over.at)
+        self._ledger.opened(entry)
+        self._start(self._deliver(entry, orjson.dumps(notice)))
 
     def _blame(self, entry: Delivery, answer: Answer) -> None:
         if answer.reason == "http_timeout":
@@ -148,7 +179,8 @@ class AppDelivery:
 
     async def _post(self, url: str, body: bytes, content_type: str, extra: dict[str, str]) -> Answer:
         headers = {"Content-Type": content_type, "User-Agent": USER_AGENT, "Accept": "*/*"}
-        headers |= signature_headers(secret=self._config.signing_secret, body=body, now=self._clock.now()) | extra
+        # Real time, not the clock that tests move: the app compares it with its own.
+        headers |= signature_headers(secret=self._config.signing_secret, body=body, now=time.time()) | extra
         started = time.perf_counter()
         status: int | None = None
         said, no_retry = b"", False

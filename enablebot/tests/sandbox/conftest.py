@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
+import aiohttp
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -59,3 +61,26 @@ def client_of(sandbox: Sandbox) -> Callable[[str], AsyncWebClient]:
 @pytest.fixture
 def slack(client_of: Callable[[str], AsyncWebClient], acme: Installed) -> AsyncWebClient:
     return client_of(acme.token)
+
+
+class Page:
+    """What a page does with the control API."""
+
+    def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
+        self.url, self.http = f"{url}/sandbox/api", http
+
+    async def get(self, name: str, **query: str) -> dict[str, Any]:
+        async with self.http.get(f"{self.url}/{name}", params=query) as response:
+            body: dict[str, Any] = await response.json()
+            return body | {"status": response.status}
+
+    async def post(self, name: str, **given: Any) -> dict[str, Any]:
+        async with self.http.post(f"{self.url}/{name}", json=given) as response:
+            body: dict[str, Any] = await response.json()
+            return body | {"http": response.status}
+
+
+@pytest.fixture
+async def page(sandbox: Sandbox) -> AsyncIterator[Page]:
+    async with aiohttp.ClientSession() as http:
+        yield Page(sandbox.base_url, http)
