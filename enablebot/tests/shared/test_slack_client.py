@@ -202,13 +202,16 @@ async def test_an_answer_without_use_is_an_unknown_outcome(
 
 
 async def test_a_silent_server_is_an_unknown_outcome(oddly: Callable[[Answer], Awaitable[SlackClient]]) -> None:
+    given_up = asyncio.Event()
+
     async def answer(_: web.Request) -> web.Response:
-        await asyncio.sleep(60)
+        await given_up.wait()
         return web.Response()
 
     client = await oddly(answer)
     with pytest.raises(SlackUnknownOutcome):
         await client.post_message(channel=GENERAL, thread_ts=None, text="hello")
+    given_up.set()
 
 
 @pytest.mark.parametrize(
