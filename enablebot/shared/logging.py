@@ -25,6 +25,8 @@ from enablebot.shared.tracebacks import format_error
 _FIELDS_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 _LONGEST_LINE = 16_384
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# JSON leaves these as they are, and some readers of logs break the line there.
+_LINE_ENDS = re.compile("[\x7f-\x9f\u2028\u2029]")
 _SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
@@ -174,7 +176,9 @@ class JsonFormatter(_Formatter):
         line = {**line, **self.fields(record), **line}
         if trace := self.trace(record):
             line["exception"] = trace
-        return json.dumps(line, ensure_ascii=False, default=repr)
+        return _LINE_ENDS.sub(
+            lambda found: f"\\u{ord(found[0]):04x}", json.dumps(line, ensure_ascii=False, default=repr)
+        )
 
 
 class TextFormatter(_Formatter):
