@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -73,10 +74,19 @@ why will with would you your tell please about know
 """
 _UNTOLD = frozenset(_SMALL_WORDS.split())
 _GREETINGS = frozenset({"hi", "hello", "hey", "hallo", "thanks", "thank", "servus", "moin", "salut", "hola"})
-_FILLER = """
-Every answer here is made on this machine from the words it was given . Nothing travels , nothing is remembered
-elsewhere , and the same question always brings the same answer . Read on , since **length** is what you asked for .
+_STORY = """
+Once there was a small model that lived on a single machine. It had **no network**, no memory beyond the page in
+front of it, and no opinion on anything it had not been shown. Every morning somebody typed a question. The model
+read it twice, looked through its passages, and copied out the sentence that shared the rarest words. When there was
+nothing to copy, it said so, which is *harder than it sounds*. One day a visitor asked for a long story. The model
+had none. So it told its own, one word at a time, and watched the letters walk across the screen. The visitor
+pressed stop, asked again, pressed stop once more, and was content. “Do you ever tire of it?” she wondered. “I only
+know this conversation,” said the model, “and so far I like it.” Then it began again from the start.
 """
+_LONGEST = 20_000
+_PARAGRAPH = 40
+_WISH = re.compile(r"\blong (?:story|answer|text)\b", re.IGNORECASE)
+_STORY_WORDS = len(_STORY.split())
 
 
 def think(turns: Sequence[Turn], *, tools: Sequence[Tool] = (), must_call: str | None = None) -> Thought:
@@ -98,6 +108,8 @@ def think(turns: Sequence[Turn], *, tools: Sequence[Tool] = (), must_call: str |
     if order and order["verb"] == "long":
         return Thought(text=_long(int(order["rest"]) if order["rest"].strip().isdigit() else 300))
     question = _ORDER.sub("", question).strip()
+    if not outputs and _WISH.search(question):
+        return Thought(text=_long(_STORY_WORDS))
     material = _gather(turns, outputs)
     if material.passages:
         return Thought(text=_quote_passages(question, material.passages))
@@ -229,19 +241,12 @@ def _converse(question: str, earlier: Sequence[str]) -> str:
 
 
 def _long(words: int) -> str:
-    filler = _FILLER.split()
-    told: list[str] = []
-    spoken = 0
-    for place in range(words * 2):
-        word = filler[place % len(filler)]
-        if word in ".,":
-            told[-1] += word
-            continue
-        if spoken == words:
-            break
-        spoken += 1
-        told.append(f"\n\n{word}" if spoken > 1 and place % (3 * len(filler)) == 0 else word)
-    return " ".join(told).replace(" \n\n", "\n\n").strip()
+    paragraphs: list[list[str]] = [[]]
+    for word in islice(cycle(_STORY.split()), min(words, _LONGEST)):
+        paragraphs[-1].append(word)
+        if len(paragraphs[-1]) >= _PARAGRAPH and word.endswith("."):
+            paragraphs.append([])
+    return "\n\n".join(" ".join(paragraph) for paragraph in paragraphs if paragraph)
 
 
 def _without_passages(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -33,6 +32,12 @@ def find_browser() -> str | None:
     return found or shutil.which(_MAC)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One loud line, whatever else was printed, when there was no browser to test with."""
+    if find_browser() is None:
+        terminalreporter.write_line(_WITHOUT, red=True, bold=True)
+
+
 @pytest.fixture(scope="session")
 async def browser(anyio_backend: str) -> AsyncIterator[Browser]:
     """One browser for the whole run; fails without one where ENABLEBOT_REQUIRE_BROWSER is set, else skips."""
@@ -40,8 +45,7 @@ async def browser(anyio_backend: str) -> AsyncIterator[Browser]:
     if path is None:
         if os.environ.get("ENABLEBOT_REQUIRE_BROWSER"):
             pytest.fail(_WITHOUT)
-        print(f"\n*** {_WITHOUT} ***", file=sys.__stderr__, flush=True)
-        pytest.skip(_WITHOUT)
+        pytest.skip("no Chromium or Chrome on this machine")
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
         yield chromium

@@ -99,3 +99,10 @@ def test_a_text_is_cut_between_words_and_within_its_tokens() -> None:
     assert (text, cut) == ("one two three", True)
     assert tokens(text) == 3
     assert cut_to("one two", 2) == ("one two", False)
+
+
+def test_a_long_story_is_long_without_an_order() -> None:
+    said = think([Turn("user", "Tell me a long story, please.")]).text
+
+    assert len(said.split()) > 100
+    assert said.endswith("from the start.")

@@ -2,7 +2,7 @@
 
 import { api } from "./api.js";
 import { composer } from "./composer.js";
-import { byId, button, h, icon, ICONS, replace, toast } from "./dom.js";
+import { byId, button, h, icon, ICONS, redraw, replace, toast } from "./dom.js";
 import { reconcile, rowsOf, workingIn, workingRow } from "./messages.js";
 import { BOT, botUser, channelId, channelNow, go, install, isBotHere, key, landingPage, nameOf, person, place, workspace, world } from "./place.js";
 import { avatar } from "./rail.js";
@@ -53,6 +53,12 @@ export async function enter() {
 
 export function focusWriter() {
   (place.thread ? panes.thread : panes.channel).writer.focus();
+}
+
+// Whether the person is in the middle of writing to the channel.
+export function isWriting() {
+  const field = byId("composer-text");
+  return document.activeElement === field && Boolean(field.value);
 }
 
 // One load at a time; a change that comes meanwhile leads to exactly one more.
@@ -176,12 +182,12 @@ function drawHead() {
   const channel = channelNow();
   const menu = button("Channels and people", { kind: "quiet menu-button", symbol: "menu", wordless: true, onclick: () => byId("app").classList.toggle("rail-open") });
   const direct = place.channel === BOT;
-  replace(byId("channel-head"), menu,
+  redraw(byId("channel-head"), menu,
     direct ? avatar("EnableBot", { bot: true, small: true }) : null,
     h("h2", {}, direct ? "EnableBot" : `# ${channel.name}`),
     h("p", { class: "head-note" }, direct ? `Direct messages of ${person().real_name}` : `${channel.members.length} members`),
     !direct && install() && !isBotHere() ? button("Invite EnableBot", { kind: "primary small", onclick: invite }) : null);
-  replace(byId("thread-head"),
+  redraw(byId("thread-head"),
     button("Close the thread", { kind: "quiet", symbol: "close", wordless: true, onclick: () => go({ thread: "" }) }),
     h("h2", {}, "Thread"), h("p", { class: "head-note" }, direct ? "EnableBot" : `# ${channel.name}`));
 }
@@ -232,7 +238,7 @@ const CHANNEL_IDEAS = [
 const DIRECT_IDEAS = [
   { title: "Say hello", message: "Hello! What can you do?" },
   { title: "Tell it something", message: "The summer party is on 12 July at the lake." },
-  { title: "A long answer", message: "[[long 120]] Tell me a long story." },
+  { title: "A long answer", message: "Tell me a long story, please." },
 ];
 
 function drawWriters() {

@@ -34,6 +34,7 @@ export const ICONS = {
   stop: "M6 6h8v8H6Z",
   menu: "M3.5 5.5h13M3.5 10h13M3.5 14.5h13",
   more: "M4.5 10h.01M10 10h.01M15.5 10h.01",
+  trash: "M4.5 6h11M8 6V4h4v2M6 6l.7 10h6.6L14 6",
   at: "M10 13.2a3.2 3.2 0 1 0 0-6.4 3.2 3.2 0 0 0 0 6.4ZM13.2 7v4.4c0 2.4 3.8 2.2 3.8-1.4A7 7 0 1 0 13.5 16",
 };
 
@@ -44,6 +45,17 @@ export function button(label, { onclick, kind = "", symbol = "", wordless = fals
 
 export function replace(parent, ...children) {
   parent.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+}
+
+// Replaces what is inside, and keeps the keyboard where it was: on the control of the same name.
+export function redraw(parent, ...children) {
+  const held = parent.contains(document.activeElement) ? named(document.activeElement) : "";
+  replace(parent, ...children);
+  if (held) [...parent.querySelectorAll("button, a, summary")].find((control) => named(control) === held)?.focus();
+}
+
+function named(control) {
+  return `${control.tagName} ${control.getAttribute("aria-label") ?? control.querySelector(".entry-label, .person-name")?.textContent ?? control.textContent}`;
 }
 
 export function byId(id) {

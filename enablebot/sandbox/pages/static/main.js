@@ -1,10 +1,10 @@
 // Wires the page: the world is loaded once, then every change arrives by itself.
 
 import { api, listen } from "./api.js";
-import { enter, focusWriter, hear, prepare } from "./conversation.js";
+import { enter, focusWriter, hear, isWriting, prepare } from "./conversation.js";
 import { byId, replace, toast } from "./dom.js";
 import { prepareDrawer, refreshDrawer } from "./drawer.js";
-import { BOT, go, install, key, loadWorld, place, readAddress } from "./place.js";
+import { BOT, channelNow, go, install, key, loadWorld, place, readAddress, workspace } from "./place.js";
 import { drawRail, drawTeams, markUnread } from "./rail.js";
 
 const WORLDLY = new Set(["install", "channel", "reset", "reconnected", "prompts"]);
@@ -24,7 +24,7 @@ async function arrive() {
 }
 
 async function draw() {
-  document.title = `${place.channel === BOT ? "EnableBot" : "Channels"} – EnableBot sandbox`;
+  document.title = `${place.channel === BOT ? "EnableBot" : `#${channelNow().name}`} – ${workspace().name} – sandbox`;
   drawTeams();
   drawRail();
   await enter();
@@ -53,6 +53,10 @@ function isMine(channel) {
   return !channel.startsWith("D") || channel === `D${place.user.slice(1)}`;
 }
 
+function isWide() {
+  return matchMedia("(min-width: 900px)").matches;
+}
+
 function showConnection(open) {
   byId("connection").classList.toggle("lost", !open);
   replace(byId("connection"), open ? "" : "Connection lost. Trying again…");
@@ -73,10 +77,16 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   focusWriter();
 });
-window.addEventListener("hashchange", async () => {
-  const before = place.thread;
+
+// With the mouse, going somewhere means wanting to write there; the keyboard stays where it is.
+let byPointer = false;
+addEventListener("pointerdown", () => { byPointer = true; }, true);
+addEventListener("keydown", () => { byPointer = false; }, true);
+addEventListener("hashchange", async () => {
+  const before = { ...place };
   await arrive();
-  if (place.thread && place.thread !== before) focusWriter();
+  const isNewThread = place.thread && place.thread !== before.thread;
+  if ((isNewThread && !isWriting()) || (byPointer && isWide() && !place.thread)) focusWriter();
 });
 
 try {
@@ -86,7 +96,7 @@ try {
   await arrive();
   refreshDrawer();
   document.body.dataset.ready = key();
-  if (matchMedia("(min-width: 900px)").matches) focusWriter();
+  if (isWide()) focusWriter();
 } catch (error) {
   toast(error.message, { bad: true });
 }

@@ -97,7 +97,7 @@ function row(message, { channel, threads, grouped, working }) {
   const mine = message.user === place.user;
   const root = message.thread_ts && message.thread_ts !== message.ts ? message.thread_ts : message.ts;
   return h("article", { class: ["message", grouped && "grouped", bot && "from-bot", streams && "streams", gone && "gone"].filter(Boolean).join(" "), "aria-label": `${name}, ${clock(message.ts)}`, "aria-busy": streams ? "true" : null },
-    grouped ? h("time", { class: "side-time" }, clock(message.ts)) : avatar(name, { bot }),
+    grouped ? h("time", { class: "side-time" }, clock(message.ts).replace(/\s*[AP]M$/i, "")) : avatar(name, { bot }),
     h("div", { class: "message-main" },
       grouped ? null : h("p", { class: "message-head" }, h("strong", {}, name), bot ? h("span", { class: "badge" }, "app") : null, h("time", { datetime: new Date(message.ts * 1000).toISOString() }, clock(message.ts))),
       message.ephemeral_to ? h("p", { class: "only-you" }, "Only visible to you") : null,
@@ -151,7 +151,7 @@ function reactions(message) {
 function tools(message, { channel, threads, mine }) {
   const parts = [];
   if (threads && !message.ephemeral_to) parts.push(button("Reply in thread", { kind: "quiet", symbol: "reply", wordless: true, onclick: () => go({ thread: message.ts }) }));
-  if (mine) parts.push(button("Delete this message", { kind: "quiet", symbol: "close", wordless: true, onclick: () => attempt(api.remove({ team: place.team, channel, user: place.user, ts: message.ts })) }));
+  if (mine) parts.push(button("Delete this message", { kind: "quiet", symbol: "trash", wordless: true, onclick: () => attempt(api.remove({ team: place.team, channel, user: place.user, ts: message.ts })) }));
   return parts.length ? h("div", { class: "message-tools" }, parts) : null;
 }
 

@@ -1,7 +1,7 @@
 // The left side: workspaces, channels, the bot, and who you are.
 
 import { api } from "./api.js";
-import { byId, button, confirmWith, h, icon, ICONS, replace, toast } from "./dom.js";
+import { byId, button, confirmWith, h, icon, ICONS, redraw, toast } from "./dom.js";
 import { BOT, channelsOf, go, install, landingPage, peopleOf, place, workspace, world } from "./place.js";
 
 const unread = new Set();
@@ -21,7 +21,7 @@ export function markUnread(channel) {
 }
 
 export function drawTeams() {
-  replace(byId("teams"), world.workspaces.map((team) =>
+  redraw(byId("teams"), world.workspaces.map((team) =>
     h("button", {
       type: "button",
       class: "team",
@@ -36,7 +36,7 @@ export function drawRail() {
   const here = place.channel === BOT ? `D${place.user.slice(1)}` : place.channel;
   unread.delete(here);
   const installed = install();
-  replace(byId("rail"),
+  redraw(byId("rail"),
     h("div", { class: "rail-head" }, h("h1", {}, workspace().name), installed ? appMenu() : null),
     h("nav", { "aria-label": "Conversations" },
       h("h2", {}, "Channels"),
@@ -55,7 +55,7 @@ export function drawRail() {
         class: "person",
         "aria-pressed": String(person.id === place.user),
         onclick: () => go({ user: person.id }),
-      }, avatar(person.real_name, { small: true }), h("span", {}, person.real_name), role(person)))))));
+      }, avatar(person.real_name, { small: true }), h("span", { class: "person-name" }, person.real_name), role(person)))))));
 }
 
 function role(person) {
