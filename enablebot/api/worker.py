@@ -116,27 +116,33 @@ class Worker:
         self._wake.set()
 
     async def drain(self, deadline_seconds: float) -> None:
-        """Claim no more, let running handlers finish until the deadline, give back what is left."""
-        if self._is_draining or not self._loops:
-            return
+        """Claim no more, let running handlers finish until the deadline, give back what is left.
+
+        May be called again where a first call was cut short.
+        """
         self._is_draining = True
         self.wake()
+        if not self._loops:
+            return
+        deadline = asyncio.get_running_loop().time() + deadline_seconds
         claiming, renewing = self._loops
         # The claim under way is waited for: what it brings has to be given back.
-        await asyncio.wait({claiming})
-        running = self._running()
-        if running:
-            await asyncio.wait(running, timeout=deadline_seconds)
+        await self._wait_for({claiming}, until=deadline)
+        await self._wait_for(self._running(), until=deadline)
         self._is_releasing = True
         left = self._running()
-        for task in left:
-            task.cancel()
         if left:
             log.info("Giving %d unfinished events back", len(left))
-            await asyncio.wait(left, timeout=LONGEST_PAUSE_SECONDS)
-        await self._settlements.aclose()
+        for task in (*left, claiming):
+            task.cancel()
+        await self._wait_for({*left, claiming}, until=deadline + LONGEST_PAUSE_SECONDS)
         renewing.cancel()
-        await asyncio.wait({renewing})
+        self._loops = []
+        await self._settlements.aclose()
+
+    async def _wait_for(self, tasks: set["asyncio.Task[None]"], *, until: float) -> None:
+        if tasks:
+            await asyncio.wait(tasks, timeout=max(0.0, until - asyncio.get_running_loop().time()))
 
     async def _claim_forever(self) -> None:
         pause = SHORTEST_PAUSE_SECONDS

@@ -8,7 +8,7 @@ from enablebot.api.slack.handlers.interactions import answer_again, give_up_agai
 from enablebot.api.slack.handlers.lifecycle import end_installation
 from enablebot.api.slack.handlers.messages import Answering, answer_message, give_up_message
 from enablebot.api.slack.handlers.opened import OpenedEvent, open_event
-from enablebot.api.slack.handlers.stop import end_session
+from enablebot.api.slack.handlers.stop import stop_answer
 from enablebot.shared.database.models import ClaimedEventRow
 from enablebot.shared.errors import SlackTokenDead
 from enablebot.shared.installations import BotCredentials, Installations, NotInstalled
@@ -35,7 +35,7 @@ class Dispatch:
             case "interaction":
                 return await self._speak(event, lambda bot: answer_again(event, bot, self._slack, self._answering))
             case "stop":
-                return await self._speak(event, lambda bot: end_session(event, bot, self._slack))
+                return await self._speak(event, lambda bot: stop_answer(event, bot, self._slack, self._answering))
             case "lifecycle":
                 return await end_installation(event, self._installations, self._slack)
             case _:

@@ -1,8 +1,10 @@
 """The Retry button under a reply of which nobody knows whether it arrived: the same question, answered once more."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from enablebot.api.slack.handlers.messages import Answering, read_question
@@ -43,8 +45,10 @@ async def give_up_again(
     return Outcome("failed", reason) if question is None else await answering.give_up(question, reason)
 
 
-def question_above(messages: Sequence[Mapping[str, Any]], *, button_ts: str) -> Mapping[str, Any] | None:
-    """The last message of a person above the message that carries the button."""
+def question_above(
+    messages: Sequence[Mapping[str, Any]], *, button_ts: str, question_ts: str | None
+) -> Mapping[str, Any] | None:
+    """The question itself where the button names it, else the last message of a person above the button."""
     asked = [
         message
         for message in messages
@@ -53,6 +57,7 @@ def question_above(messages: Sequence[Mapping[str, Any]], *, button_ts: str) -> 
         and isinstance(message.get("user"), str)
         and not message.get("bot_id")
         and message.get("subtype") in {None, "file_share", "thread_broadcast", "me_message"}
+        and question_ts in {None, message["ts"]}
     ]
     return max(asked, key=lambda message: str(message["ts"]), default=None)
 
@@ -63,18 +68,34 @@ async def _question(
     assert pressed.channel is not None
     assert pressed.thread_ts is not None
     assert pressed.ts is not None
+    question_ts = named_question(event.envelope)
     try:
-        messages = await client.replies(channel=pressed.channel, thread_ts=pressed.thread_ts, limit=100)
+        messages = await client.replies(
+            channel=pressed.channel,
+            thread_ts=pressed.thread_ts,
+            # Exclusive, hence the millionth; unlisted apps get fifteen messages, counted from here.
+            oldest=None if question_ts is None else f"{Decimal(question_ts) - Decimal('0.000001'):.6f}",
+            limit=100 if question_ts is None else 15,
+        )
     except SlackTokenDead:
         raise
     except SlackRefused as error:
         log.info("The thread of a Retry button cannot be read: %s", error.message)
         return None
-    found = question_above(messages, button_ts=pressed.ts)
+    found = question_above(messages, button_ts=pressed.ts, question_ts=question_ts)
     if found is None:
         return None
     message = {**found, "channel": pressed.channel}
     return read_question(replace(event, envelope={**event.envelope, "event": message}), credentials)
+
+
+def named_question(payload: Mapping[str, Any]) -> str | None:
+    """The question's `ts` in the button's value, where it has one: `<answer id>:<ts>`."""
+    actions = payload.get("actions")
+    action = actions[0] if isinstance(actions, list) and actions and isinstance(actions[0], dict) else {}
+    value = action.get("value")
+    ts = value.rpartition(":")[2] if isinstance(value, str) else ""
+    return ts if re.fullmatch(r"[0-9]{1,12}\.[0-9]{6}", ts, re.ASCII) else None
 
 
 async def _retire_button(client: SlackClient, pressed: Relevant) -> None:

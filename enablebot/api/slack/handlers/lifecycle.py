@@ -21,23 +21,22 @@ async def end_installation(event: OpenedEvent, installations: Installations, sla
     # An organisation's app is removed as a whole; a workspace that leaves it sends another event.
     tenant_id = event.route.credential_tenant_id
     happened_at = _happened_at(event)
+    installations.forget(tenant_id)
+    installed_at = (await installations.route_of_tenant(tenant_id)).installed_at
+    if installed_at is not None and happened_at <= installed_at < happened_at + timedelta(seconds=1):
+        return await _ask_slack(tenant_id, installations, slack, kind)
     if await installations.end(tenant_id, event_time=happened_at, reason=kind):
         log.info("The app was removed; its tokens are deleted")
         return Outcome("done", kind)
-    return await _settle_same_second(tenant_id, happened_at, installations, slack, kind)
+    return Outcome("done", "ended before, or older than the installation")
 
 
-async def _settle_same_second(
-    tenant_id: UUID, happened_at: datetime, installations: Installations, slack: SlackClients, kind: str
-) -> Outcome:
-    """Slack tells whole seconds. Within the second of the installation only Slack knows which of the two came last."""
-    installations.forget(tenant_id)
+async def _ask_slack(tenant_id: UUID, installations: Installations, slack: SlackClients, kind: str) -> Outcome:
+    """Slack tells whole seconds: within the second of the installation only Slack knows which of the two came last."""
     try:
         credentials = await installations.bot(tenant_id)
     except NotInstalled:
-        return Outcome("done", "already ended")
-    if credentials.installed_at >= happened_at + timedelta(seconds=1):
-        return Outcome("done", "older than the installation")
+        return Outcome("done", "ended before")
     try:
         await slack.for_workspace(token=credentials.token, team_id=credentials.team_id).auth_test()
     except SlackTokenDead:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any, Protocol, cast, get_args
+from uuid import UUID
 
 from enablebot.api.slack.handlers.opened import OpenedEvent
 from enablebot.api.slack.markup import plain_text
@@ -18,6 +19,9 @@ class Answering(Protocol):
 
     async def give_up(self, question: Question, reason: str) -> Outcome:
         """Say that no answer will come."""
+
+    def stop(self, tenant_id: UUID, *, channel: str, thread_ts: str) -> bool:
+        """Stop the answer being written there, if this process writes it."""
 
 
 async def answer_message(event: OpenedEvent, credentials: BotCredentials, answering: Answering) -> Outcome:

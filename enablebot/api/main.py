@@ -1,0 +1,183 @@
+"""The api service, wired: Slack's door in front of a small web app, and everything both stand on."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+
+from enablebot import __version__
+from enablebot.api.answering.model import Model, OpenAIModel
+from enablebot.api.answering.service import AnsweringService
+from enablebot.api.slack.endpoints import SlackEndpoints
+from enablebot.api.slack.handlers.dispatch import Dispatch
+from enablebot.api.slack.intake import Intake
+from enablebot.api.upkeep import Upkeep
+from enablebot.api.worker import Worker
+from enablebot.config.settings import Settings
+from enablebot.shared.database.config import open_database
+from enablebot.shared.database.operations import Database
+from enablebot.shared.encryption.keyring import Keyring
+from enablebot.shared.errors import SettingsError
+from enablebot.shared.health import Pings, health_endpoint, ready_endpoint
+from enablebot.shared.http import protect
+from enablebot.shared.installations import Installations
+from enablebot.shared.metrics import Metrics, metrics_endpoint
+from enablebot.shared.slack.client import SlackClients
+
+EVENTS_PATH = "/slack/events"
+INTERACTIONS_PATH = "/slack/interactions"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a running api consists of."""
+
+    database: Database
+    slack: SlackClients
+    model: Model
+    installations: Installations
+    intake: Intake
+    worker: Worker
+    endpoints: SlackEndpoints
+    metrics: Metrics
+
+
+class Api:
+    """The ASGI app: Slack's two addresses are answered at once, everything else goes through FastAPI."""
+
+    def __init__(self, web: FastAPI) -> None:
+        self._web = web
+        self._services: Services | None = None
+
+    @property
+    def state(self) -> object:
+        """What the server looks at: `state.pings`."""
+        return self._web.state
+
+    @property
+    def web(self) -> FastAPI:
+        """The routes that are not Slack's."""
+        return self._web
+
+    @property
+    def services(self) -> Services:
+        """What is open while the lifespan runs."""
+        if self._services is None:
+            raise RuntimeError("The api is not running: its lifespan has not begun, or has ended")
+        return self._services
+
+    @services.setter
+    def services(self, services: Services | None) -> None:
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take Slack's addresses here, hand the rest on."""
+        if scope["type"] == "http" and self._services is not None:
+            if scope["path"] == EVENTS_PATH:
+                await self._services.endpoints.events(scope, receive, send)
+                return
+            if scope["path"] == INTERACTIONS_PATH:
+                await self._services.endpoints.interactions(scope, receive, send)
+                return
+        await self._web(scope, receive, send)
+
+
+def create_app(
+    settings: Settings,
+    *,
+    database: Database | None = None,
+    slack: SlackClients | None = None,
+    model: Model | None = None,
+) -> Api:
+    """The service. What is handed in stays the caller's to close; the rest is opened with the lifespan.
+
+    Raises SettingsError when there is no master key.
+    """
+    if settings.encryption.keys is None:
+        raise SettingsError(["ENCRYPTION_KEYS is missing. Set it; in development it is made for you."])
+    keyring = Keyring.parse(settings.encryption.keys.get_secret_value())
+    metrics, pings = Metrics(), Pings()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as opened:
+            api.services = services = await _open(
+                settings, opened, keyring=keyring, metrics=metrics, database=database, slack=slack, model=model
+            )
+            pings.add("database", services.database.ping)
+            pings.on_drain(lambda: services.worker.drain(settings.worker.drain_seconds / 2))
+            yield
+            api.services = None
+
+    is_open = not settings.is_production or settings.access.openapi_public
+    web = FastAPI(
+        title="EnableBot",
+        version=__version__,
+        lifespan=lifespan,
+        openapi_url="/openapi.json" if is_open else None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    figures = metrics_endpoint(metrics, token=settings.access.metrics_token, is_production=settings.is_production)
+    for path, endpoint in (("/health", health_endpoint), ("/ready", ready_endpoint(pings)), ("/metrics", figures)):
+        web.add_route(path, endpoint, methods=["GET"])
+    web.state.pings = pings
+    protect(web, public_url=settings.http.api_public_url, has_pages=False)
+    api = Api(web)
+    return api
+
+
+async def _open(
+    settings: Settings,
+    opened: AsyncExitStack,
+    *,
+    keyring: Keyring,
+    metrics: Metrics,
+    database: Database | None,
+    slack: SlackClients | None,
+    model: Model | None,
+) -> Services:
+    """Open everything in the order in which it is needed; `opened` closes it the other way round."""
+    if database is None:
+        database = await open_database(
+            settings.database, role="api", migrate_first=settings.environment == "development"
+        )
+        opened.push_async_callback(database.aclose)
+    if slack is None:
+        slack = SlackClients(
+            base_url=settings.slack.base_url,
+            on_call=lambda method, outcome: metrics.slack_calls.labels(method, outcome).inc(),
+        )
+        await slack.open()
+        opened.push_async_callback(slack.aclose)
+    if model is None:
+        model = OpenAIModel(settings.model)
+        opened.push_async_callback(model.aclose)
+    installations = Installations(database, keyring)
+    answering = AnsweringService(
+        database, installations, slack, model, settings.model, metrics, time_scale=settings.worker.time_scale
+    )
+    worker = Worker(database, Dispatch(installations, slack, answering), settings.worker, metrics=metrics)
+    intake = Intake(database, installations, on_accepted=worker.wake)
+    upkeep = Upkeep(database, metrics)
+    opened.push_async_callback(upkeep.aclose)
+    opened.push_async_callback(worker.drain, settings.worker.drain_seconds / 2)
+    opened.push_async_callback(intake.aclose)
+    worker.start()
+    upkeep.start()
+    return Services(
+        database=database,
+        slack=slack,
+        model=model,
+        installations=installations,
+        intake=intake,
+        worker=worker,
+        endpoints=SlackEndpoints(
+            intake,
+            signing_secrets=[secret.get_secret_value() for secret in settings.slack.signing_secrets],
+            metrics=metrics,
+        ),
+        metrics=metrics,
+    )
