@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from enablebot.shared.errors import SlackError, SlackRateLimited, SlackUnknownOutcome, SlackUnreachable
 from enablebot.shared.models.installation import OAuthGrant
 from enablebot.shared.sensitive import Sensitive
-from enablebot.shared.slack.client import SlackClients
+from enablebot.web.calling import SlackCalls
 from enablebot.web.house import SlackApp
 from enablebot.web.notices import (
     NO_BOT,
@@ -62,16 +62,17 @@ class _Identity(_Answer):
     enterprise_id: str | None = None
 
 
-async def obtain_grant(slack: SlackClients, app: SlackApp, *, code: str, redirect_uri: str) -> OAuthGrant:
+async def obtain_grant(slack: SlackCalls, app: SlackApp, *, code: str, redirect_uri: str) -> OAuthGrant:
     """Trade the code for a token and ask the token who it is; NoticeError says what to tell the person instead."""
     try:
-        answer = await slack.exchange_code(
+        clients = await slack.clients()
+        answer = await clients.exchange_code(
             client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect_uri
         )
         access = _read_access(answer)
         token = Sensitive(access.access_token)
         team_id = None if access.team is None else access.team.id
-        identity = await slack.for_workspace(token=token, team_id=team_id).auth_test()
+        identity = await clients.for_workspace(token=token, team_id=team_id).auth_test()
     except SlackError as error:
         _log.warning("Slack ended an installation: %s", error.message)
         raise NoticeError(_notice_for(error)) from error
@@ -107,11 +108,17 @@ def _read_identity(answer: Mapping[str, Any], access: _Access) -> _Identity:
         identity = _Identity.model_validate(answer)
     except ValidationError:
         identity = _Identity(user_id="")
-    is_same_place = access.is_enterprise_install or (access.team is not None and identity.team_id == access.team.id)
-    if identity.user_id != access.bot_user_id or not is_same_place:
+    if identity.user_id != access.bot_user_id or not _is_same_place(identity, access):
         _log.warning("auth.test does not name the bot that oauth.v2.access granted")
         raise NoticeError(SLACK_REFUSED)
     return identity
+
+
+def _is_same_place(identity: _Identity, access: _Access) -> bool:
+    if not access.is_enterprise_install:
+        return access.team is not None and identity.team_id == access.team.id
+    # Slack documents the field as optional, so that its absence says nothing.
+    return access.enterprise is not None and identity.enterprise_id in {None, access.enterprise.id}
 
 
 def _grant(access: _Access, identity: _Identity) -> OAuthGrant:

@@ -11,7 +11,7 @@ from enablebot.shared.database.operations import Database
 from enablebot.shared.installations import Installations
 from enablebot.shared.metrics import Metrics
 from enablebot.shared.sensitive import Sensitive
-from enablebot.shared.slack.client import SlackClients
+from enablebot.web.calling import SlackCalls
 from enablebot.web.cookies import Cookies
 from enablebot.web.pages import Pages
 
@@ -30,7 +30,7 @@ class House:
 
     settings: Settings
     database: Database
-    slack: SlackClients
+    slack: SlackCalls
     slack_app: SlackApp | None
     installations: Installations
     metrics: Metrics

@@ -14,9 +14,9 @@ from enablebot.shared.health import Pings, health_endpoint, ready_endpoint
 from enablebot.shared.installations import Installations
 from enablebot.shared.metrics import Metrics, metrics_endpoint
 from enablebot.shared.sensitive import Sensitive
-from enablebot.shared.slack.client import SlackClients
 from enablebot.web import auth, landing
 from enablebot.web.assets import Assets, static_routes
+from enablebot.web.calling import SlackCalls
 from enablebot.web.cookies import cookies_for
 from enablebot.web.dashboard import overview
 from enablebot.web.dashboard.session import ABSOLUTE_SECONDS
@@ -26,16 +26,14 @@ from enablebot.web.pages import Pages
 
 if TYPE_CHECKING:
     from enablebot.shared.database.operations import Database
-
-# The largest form of these pages is a button with its token.
-LARGEST_BODY_BYTES = 16 * 1024
+    from enablebot.shared.slack.client import SlackClients
 
 
 def create_app(
     settings: Settings,
     *,
     database: "Database | None" = None,
-    slack: SlackClients | None = None,
+    slack: "SlackClients | None" = None,
     model: object | None = None,
 ) -> FastAPI:
     """The service. What is handed in stays the caller's to close; the rest is opened here.
@@ -62,17 +60,13 @@ def create_app(
             else:
                 data = database
             pings.add("database", data.ping)
-            if slack is None:
-                clients = SlackClients(base_url=settings.slack.base_url, on_call=count_call)
-                await clients.open()
-                opened.push_async_callback(clients.aclose)
-            else:
-                clients = slack
+            calls = SlackCalls(base_url=settings.slack.base_url, on_call=count_call, given=slack)
+            opened.push_async_callback(calls.aclose)
             yield {
                 "house": House(
                     settings=settings,
                     database=data,
-                    slack=clients,
+                    slack=calls,
                     slack_app=_slack_app(settings),
                     installations=Installations(data, keyring),
                     metrics=metrics,
@@ -82,7 +76,8 @@ def create_app(
                 )
             }
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, max_body_size=LARGEST_BODY_BYTES)
+    # A tidied address would be a redirect to whatever the Host header says.
+    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.include_router(landing.routes)
     app.include_router(auth.routes)
     app.include_router(overview.routes)
