@@ -63,6 +63,7 @@ class PostgresServer:
         """Take a superuser's URL; nothing is touched yet."""
         self.admin_url = admin_url
         self._is_ours = is_ours
+        self._template: str | None = None
 
     async def prepare(self) -> None:
         """Make Supabase's roles, and drop what killed runs left behind; safe to repeat."""
@@ -93,7 +94,8 @@ class PostgresServer:
     @contextmanager
     def migrated(self) -> Iterator[str]:
         """Yield the name of a database with the current schema, dropped afterwards."""
-        with self._made(from_sync(self._template())) as name:
+        self._template = self._template or from_sync(self._make_template())
+        with self._made(self._template) as name:
             yield name
 
     @contextmanager
@@ -113,7 +115,7 @@ class PostgresServer:
         finally:
             await connection.close()
 
-    async def _template(self) -> str:
+    async def _make_template(self) -> str:
         checksum = sha256("".join(f.name + f.checksum for f in (*migrations(), *functions())).encode()).hexdigest()
         name = f"template_{checksum[:16]}"
         connection = await asyncpg.connect(self.admin_url)

@@ -31,6 +31,7 @@ _BREACHED = (
     "or `enablebot_web`), or a row of another workspace was asked for."
 )
 _LOGIN = "The database refused the login. Check user, password and database name in DATABASE_URL."
+_ADDRESS = "Something answers at SUPABASE_URL, but not as Supabase's Data API does. Check the address."
 _KEY = "Supabase refused the key. Check SUPABASE_SERVICE_KEY: it must be the project's service_role or secret key."
 
 # The longest prefix of the code wins.
@@ -56,8 +57,6 @@ _KINDS: Mapping[str, tuple[type[DatabaseError], str]] = {
     "PGRST106": (SchemaMissing, _MISSING),
     "PGRST20": (SchemaMissing, _MISSING),
     "PGRST3": (DatabaseError, _KEY),
-    "401": (DatabaseError, _KEY),
-    "403": (DatabaseError, _KEY),
 }
 
 
@@ -69,6 +68,16 @@ def translate(code: str | None, *, function: str) -> DatabaseError:
             kind, message = found
             return kind(message, details=_where(code, function))
     return DatabaseError(f"The database failed unexpectedly in `{function}`.", details=_where(code, function))
+
+
+def translate_status(status: int, *, function: str) -> DatabaseError:
+    """Return the error for an HTTP answer that carries no code: a gateway's, before the database was asked."""
+    details = {"function": function, "status": str(status)}
+    if status in {401, 403}:
+        return DatabaseError(_KEY, details=details)
+    if status in {408, 429} or status >= 500:
+        return DatabaseUnavailable(_UNAVAILABLE, details=details)
+    return DatabaseError(_ADDRESS, details=details)
 
 
 def unavailable(function: str) -> DatabaseUnavailable:

@@ -45,7 +45,7 @@ class SupabaseTransport:
 
         try:
             # The client writes bytes as \x…, ids as text and times as ISO 8601, within lists too.
-            rpc = self._rest.rpc(function, _as_params(arguments))
+            rpc = self._rest.rpc(function, dict[str, Any](arguments))
             answer: Any = (await rpc.execute()).data
         except APIError as error:
             raise _translated(error.code, error.message, function) from error
@@ -55,26 +55,22 @@ class SupabaseTransport:
             raise errors.refused(function) from error
         if isinstance(answer, str):
             # Functions return objects and lists; text is somebody's web page with status 200.
-            raise DatabaseError("SUPABASE_URL answers, but not as Supabase does. Check the address.")
+            raise errors.translate_status(200, function=function)
         return answer
 
     async def ping(self) -> None:
         """Ask the smallest question: which schema is installed."""
-        await self.call("schema_version", {})
+        await self.call("schema_version", {"p_functions": []})
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
 
-def _as_params(arguments: Mapping[str, Argument]) -> dict[str, Any]:
-    return dict(arguments)
-
-
 def _translated(code: str | None, message: str | None, function: str) -> DatabaseError:
-    """Tell apart PostgREST, which always has a code, and the gateway before it, which has words or a status."""
-    if code is None and "api key" in (message or "").lower():
-        return errors.translate("401", function=function)
-    if code is None or (len(code) == 3 and code[0] == "5") or code in {"408", "429"}:
-        return errors.unavailable(function)
+    """Tell apart PostgREST, which always has a code, and a gateway before it, which has words or a status."""
+    if code is None:
+        return errors.translate_status(401 if "api key" in (message or "").lower() else 503, function=function)
+    if len(code) == 3 and code.isdigit():
+        return errors.translate_status(int(code), function=function)
     return errors.translate(code, function=function)
