@@ -180,10 +180,6 @@ class _DrainingServer(uvicorn.Server):
         if self.started:
             log.info("Listening on %s", self.name)
 
-    async def main_loop(self) -> None:
-        await super().main_loop()
-        await self._drain()
-
     def _set_deadline(self) -> None:
         # A moment less than granted, for the interpreter to end in.
         self._deadline = time.monotonic() + max(self._drain_seconds - 0.5, self._drain_seconds / 2)
@@ -205,6 +201,8 @@ class _DrainingServer(uvicorn.Server):
                 await asyncio.wait([work], timeout=0.5)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Here, not behind the main loop, which a signal during the start skips.
+        await self._drain()
         remaining = max((self._deadline or 0) - time.monotonic(), 0.2)
         # uvicorn declares whole seconds and hands them to asyncio.wait_for, which takes fractions.
         self.config.timeout_graceful_shutdown = remaining * 0.6  # type: ignore[assignment]
