@@ -134,6 +134,19 @@ class Settings(_Frozen):
         """Whether defaults, http and missing secrets are refused."""
         return self.environment == "production"
 
+    def secret_values(self) -> frozenset[str]:
+        """Every secret in here, for the log to mask wherever one turns up."""
+        held = (
+            getattr(section, name)
+            for _, section in self
+            if isinstance(section, _Frozen)
+            for name in section.model_fields_set
+        )
+        listed = (value if isinstance(value, tuple) else (value,) for value in held)
+        secrets = {secret.get_secret_value() for values in listed for secret in values if isinstance(secret, SecretStr)}
+        keys = self.encryption.keys.get_secret_value().split(",") if self.encryption.keys else []
+        return frozenset(secrets | {key.strip().partition(":")[2] for key in keys})
+
 
 def load_settings(
     *,

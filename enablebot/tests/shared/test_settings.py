@@ -321,6 +321,15 @@ def test_no_secret_shows_when_settings_are_printed() -> None:
                 assert part not in shown
 
 
+def test_the_log_can_be_told_every_secret_to_mask() -> None:
+    held = load_settings(environ=PRODUCTION, env_file=None, service="api").secret_values()
+    for variable in SETTINGS_REFERENCE:
+        if variable.secret and variable.name in PRODUCTION:
+            assert PRODUCTION[variable.name] in held or set(PRODUCTION[variable.name].split(",")) <= held
+    assert KEY.partition(":")[2] in held
+    assert PRODUCTION["SLACK_CLIENT_ID"] not in held
+
+
 def test_settings_cannot_be_changed() -> None:
     loaded = load_settings(environ=PRODUCTION, env_file=None)
     with pytest.raises(ValueError, match="frozen"):
