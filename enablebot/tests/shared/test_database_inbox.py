@@ -1,0 +1,522 @@
+"""Accepted events: verdicts, lanes, claims, fairness, fencing, rescue."""
+
+import asyncio
+import random
+from typing import TypeAlias
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from enablebot.shared.database.models import ClaimedEventRow, EventOutcome
+from enablebot.shared.database.operations import Database
+from enablebot.shared.errors import DataRefused
+from enablebot.tests.database import postgres_versions
+from enablebot.tests.shared.workspaces import (
+    Event,
+    Workspace,
+    accept,
+    add_installed,
+    claim,
+    claim_one,
+    end,
+    lanes_of,
+    settle,
+)
+
+pytestmark = pytest.mark.anyio
+
+Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+async def _let_leases_run_out(admin: Admin) -> None:
+    await admin.execute("update enablebot.inbox set lease_until = now() - interval '1 second' where state = 'claimed'")
+
+
+async def _states(admin: Admin) -> list[tuple[str, str | None]]:
+    rows = await admin.fetch("select state, outcome from enablebot.inbox order by id")
+    return [(row["state"], row["outcome"]) for row in rows]
+
+
+# Verdicts
+
+
+async def test_an_event_is_accepted_once_and_a_duplicate_from_then_on(database: Database) -> None:
+    acme = await add_installed(database)
+    event = Event()
+    assert await accept(database, (acme, event)) == ["accepted"]
+    assert await accept(database, (acme, event)) == ["duplicate"]
+    assert await accept(database, (acme, event), (acme, Event())) == ["duplicate", "accepted"]
+
+
+async def test_a_message_under_two_event_ids_is_one_question(database: Database) -> None:
+    acme = await add_installed(database)
+    lane = "C1:1.1"
+    assert await accept(database, (acme, Event(message_key="C1:1.1", lane=lane, kind="message"))) == ["accepted"]
+    assert await accept(database, (acme, Event(message_key="C1:1.1", lane=lane, kind="mention"))) == ["duplicate"]
+
+
+@postgres_versions
+async def test_twins_and_repetitions_inside_one_batch_are_one_question(database: Database) -> None:
+    acme = await add_installed(database)
+    event = Event(message_key="C1:1.1")
+    twin = Event(message_key="C1:1.1")
+    other = Event(message_key="C1:2.2")
+    verdicts = await accept(database, (acme, event), (acme, twin), (acme, other), (acme, event))
+    assert verdicts == ["accepted", "duplicate", "accepted", "duplicate"]
+    assert len(await claim(database)) == 2
+
+
+async def test_one_workspace_s_keys_say_nothing_about_another_s(database: Database) -> None:
+    acme, other = await add_installed(database), await add_installed(database)
+    event = Event(message_key="C1:1.1")
+    assert await accept(database, (acme, event), (other, event)) == ["accepted", "accepted"]
+    assert await accept(database, (other, event), (acme, event)) == ["duplicate", "duplicate"]
+
+
+async def test_a_reply_is_ours_only_where_the_bot_takes_part(database: Database) -> None:
+    acme, other = await add_installed(database), await add_installed(database)
+    lane = "C1:1.1"
+    reply = Event(lane=lane, joins=False, kind="message")
+    assert await accept(database, (acme, reply)) == ["not_ours"]
+    await accept(database, (acme, Event(lane=lane)))
+    assert await accept(database, (acme, reply)) == ["accepted"]
+    # The other workspace's channel may well have the same id and time.
+    assert await accept(database, (other, reply)) == ["not_ours"]
+
+
+async def test_a_reply_that_was_not_ours_does_not_hide_the_mention_it_is_twin_of(database: Database) -> None:
+    acme = await add_installed(database)
+    as_message = Event(message_key="C1:2.2", lane="C1:1.1", joins=False, kind="message")
+    as_mention = Event(message_key="C1:2.2", lane="C1:1.1")
+    assert await accept(database, (acme, as_message)) == ["not_ours"]
+    assert await accept(database, (acme, as_mention)) == ["accepted"]
+    assert await accept(database, (acme, as_message)) == ["duplicate"]
+
+
+@postgres_versions
+async def test_a_batch_is_judged_as_if_its_events_came_one_by_one(database: Database) -> None:
+    acme = await add_installed(database)
+    lane = "C1:1.1"
+    as_message = Event(message_key="C1:2.2", lane=lane, joins=False, kind="message")
+    as_mention = Event(message_key="C1:2.2", lane=lane)
+    reply = Event(message_key="C1:3.3", lane=lane, joins=False, kind="message")
+    verdicts = await accept(database, (acme, as_message), (acme, as_mention), (acme, as_message), (acme, reply))
+    assert verdicts == ["not_ours", "accepted", "duplicate", "accepted"]
+
+
+async def test_events_without_a_lane_are_always_ours_and_never_wait(database: Database) -> None:
+    acme = await add_installed(database)
+    events = [Event(lane=None, joins=False, kind="lifecycle") for _ in range(3)]
+    assert await accept(database, *((acme, event) for event in events)) == ["accepted"] * 3
+    assert lanes_of(await claim(database)) == [None, None, None]
+
+
+async def test_an_empty_batch_is_no_fault(database: Database) -> None:
+    assert await accept(database) == []
+    assert await settle(database) == []
+    assert await database.renew_leases(tenant_ids=[], ids=[], tokens=[], lease_seconds=60) == []
+
+
+async def test_any_bytes_come_back_as_they_went_in(database: Database) -> None:
+    acme = await add_installed(database)
+    bodies = [
+        b"",
+        b"\x00",
+        b'{"text": "\\u0000 \\ud800"}',
+        "\ud800".encode("utf-8", "surrogatepass"),
+        bytes(range(256)) * 40,
+    ]
+    await accept(database, *((acme, Event(body=body)) for body in bodies))
+    assert [event.body for event in await claim(database)] == bodies
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Event(event_key="Ev\x00"),
+        Event(event_key="Ev\ud800"),
+        Event(event_key="E" * 256),
+        Event(lane="C1:\x00"),
+        Event(message_key="C1:" + "1" * 400),
+        Event(kind="unheard of"),  # type: ignore[arg-type]
+    ],
+    ids=["NUL in key", "surrogate in key", "long key", "NUL in lane", "long message key", "unknown kind"],
+)
+async def test_what_cannot_be_stored_refuses_its_batch_and_leaves_nothing_behind(
+    database: Database, admin: Admin, event: Event
+) -> None:
+    acme = await add_installed(database)
+    good = Event()
+    with pytest.raises(DataRefused):
+        await accept(database, (acme, good), (acme, event))
+    assert await accept(database, (acme, good)) == ["accepted"]
+    assert await admin.fetchval("select count(*) from enablebot.dedupe_keys") == 1
+
+
+async def test_an_event_for_a_tenant_that_does_not_exist_is_refused(database: Database) -> None:
+    nobody = Workspace(tenant_id=uuid4(), data_key_id=uuid4(), team_id="T0")
+    with pytest.raises(DataRefused):
+        await accept(database, (nobody, Event()))
+
+
+async def test_batches_that_share_keys_and_lanes_in_any_order_neither_deadlock_nor_accept_twice(
+    database: Database,
+) -> None:
+    workspaces = [await add_installed(database) for _ in range(4)]
+    events = [
+        (workspace, Event(message_key=f"C1:{number}.1", lane=f"C1:{number % 5}.1"))
+        for workspace in workspaces
+        for number in range(15)
+    ]
+    shuffled = [random.Random(seed).sample(events, len(events)) for seed in range(12)]
+    verdicts = await asyncio.gather(*(accept(database, *batch) for batch in shuffled))
+    assert [verdict for batch in verdicts for verdict in batch].count("accepted") == len(events)
+
+
+# Lanes
+
+
+@postgres_versions
+async def test_events_of_one_lane_run_in_order_one_at_a_time(database: Database) -> None:
+    acme = await add_installed(database)
+    events = [Event(lane="C1:1.1") for _ in range(4)]
+    await accept(database, (acme, events[0]), (acme, events[1]))
+    await accept(database, (acme, events[2]), (acme, events[3]))
+    for event in events:
+        (claimed,) = await claim(database)
+        assert claimed.event_key == event.event_key
+        assert await claim(database) == []
+        assert await settle(database, claimed) == ["settled"]
+    assert await claim(database) == []
+
+
+async def test_lanes_run_side_by_side_and_are_each_workspace_s_own(database: Database) -> None:
+    acme, other = await add_installed(database), await add_installed(database)
+    first, second = Event(lane="C1:1.1"), Event(lane="C1:2.2")
+    await accept(database, (acme, first), (acme, second), (other, first), (acme, Event(lane="C1:1.1")))
+    claimed = {(event.tenant_id, event.event_key) for event in await claim(database)}
+    assert claimed == {
+        (acme.tenant_id, first.event_key),
+        (acme.tenant_id, second.event_key),
+        (other.tenant_id, first.event_key),
+    }
+
+
+@pytest.mark.parametrize("outcome", ["done", "failed", "dropped", "expired", "set_aside"])
+async def test_however_an_event_ends_the_next_of_its_lane_follows(database: Database, outcome: EventOutcome) -> None:
+    acme = await add_installed(database)
+    await accept(database, (acme, Event(lane="C1:1.1")), (acme, following := Event(lane="C1:1.1")))
+    await settle(database, *await claim(database), outcome=outcome)
+    assert [event.event_key for event in await claim(database)] == [following.event_key]
+
+
+async def test_a_retried_event_keeps_its_place_at_the_head_of_its_lane(database: Database) -> None:
+    acme = await add_installed(database)
+    await accept(database, (acme, head := Event(lane="C1:1.1")), (acme, Event(lane="C1:1.1")))
+    await settle(database, *await claim(database), outcome="retry")
+    (again,) = await claim(database)
+    assert (again.event_key, again.attempts) == (head.event_key, 2)
+    await settle(database, again, outcome="retry", delay=3600)
+    assert await claim(database) == []
+
+
+async def test_a_released_event_gets_its_attempt_back(database: Database) -> None:
+    acme = await add_installed(database)
+    claimed = await claim_one(database, acme)
+    for _ in range(5):
+        assert claimed.attempts == 1
+        assert await settle(database, claimed, outcome="release") == ["settled"]
+        (claimed,) = await claim(database)
+
+
+async def test_a_lane_that_fell_empty_takes_its_next_event_at_once(database: Database) -> None:
+    acme = await add_installed(database)
+    for _ in range(3):
+        claimed = await claim_one(database, acme, lane="C1:1.1")
+        await settle(database, claimed)
+
+
+async def test_accepting_while_settling_never_strands_an_event(database: Database) -> None:
+    acme = await add_installed(database)
+    total = 60
+    seen: list[str] = []
+
+    async def feed(feeder: int) -> None:
+        for number in range(total // 3):
+            await accept(database, (acme, Event(event_key=f"Ev-{feeder}-{number}", lane=f"C1:{number % 2}.1")))
+
+    async def work() -> None:
+        while len(seen) < total:
+            claimed = await claim(database)
+            seen.extend(event.event_key for event in claimed)
+            await settle(database, *claimed)
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(feed(feeder) for feeder in range(3)), work(), work())
+    assert len(set(seen)) == len(seen) == total
+    assert (await database.get_inbox_depth()).model_dump(exclude={"oldest_seconds"}) == {
+        "ready": 0,
+        "queued": 0,
+        "claimed": 0,
+        "set_aside": 0,
+    }
+
+
+# Claims
+
+
+async def test_a_claim_carries_what_the_worker_needs(database: Database) -> None:
+    acme = await add_installed(database)
+    event = Event(body=b"\x01sealed\xff", kind="interaction")
+    await accept(database, (acme, event))
+    (claimed,) = await claim(database)
+    assert (claimed.tenant_id, claimed.event_key, claimed.kind, claimed.lane) == (
+        acme.tenant_id,
+        event.event_key,
+        "interaction",
+        event.lane,
+    )
+    assert (claimed.body, claimed.data_key_id, claimed.attempts) == (event.body, acme.data_key_id, 1)
+    assert claimed.received_at < claimed.lease_until
+
+
+async def test_a_claimed_event_is_nobody_else_s(database: Database) -> None:
+    acme = await add_installed(database)
+    await claim_one(database, acme)
+    assert await claim(database, worker="another") == []
+
+
+async def test_a_workspace_with_much_waiting_shares_every_claim_with_the_others(database: Database) -> None:
+    busy, quiet = await add_installed(database), await add_installed(database)
+    await accept(database, *((busy, Event()) for _ in range(200)))
+    await accept(database, (quiet, Event()))
+    for after in (None, busy.tenant_id, quiet.tenant_id):
+        claimed = await claim(database, limit=4, after=after)
+        tenants = [event.tenant_id for event in claimed]
+        assert len(tenants) == 4
+        assert tenants.count(quiet.tenant_id) == 1
+        await settle(database, *claimed, outcome="release")
+
+
+@postgres_versions
+async def test_claims_of_one_visit_the_workspaces_in_turn(database: Database) -> None:
+    workspaces = [await add_installed(database) for _ in range(5)]
+    await accept(database, *((workspace, Event()) for workspace in workspaces for _ in range(3)))
+    after: UUID | None = None
+    visited = []
+    for _ in range(10):
+        (event,) = await claim(database, limit=1, after=after)
+        after = event.tenant_id
+        visited.append(after)
+    assert visited[:5] == sorted(workspace.tenant_id for workspace in workspaces)
+    assert visited[5:] == visited[:5]
+
+
+async def test_room_that_one_workspace_leaves_is_used_by_another(database: Database) -> None:
+    few, many = await add_installed(database), await add_installed(database)
+    await accept(database, (few, Event()), *((many, Event()) for _ in range(20)))
+    assert len(await claim(database, limit=10)) == 10
+
+
+async def test_no_workspace_holds_more_live_claims_than_its_cap(database: Database, admin: Admin) -> None:
+    acme, other = await add_installed(database), await add_installed(database)
+    await accept(database, *((workspace, Event()) for workspace in (acme, other) for _ in range(10)))
+    claimed = await claim(database, limit=100, tenant_cap=3)
+    assert sorted(event.tenant_id for event in claimed) == sorted([acme.tenant_id] * 3 + [other.tenant_id] * 3)
+    assert await claim(database, limit=100, tenant_cap=3) == []
+    mine = [event for event in claimed if event.tenant_id == acme.tenant_id]
+    await settle(database, *mine[:2])
+    again = await claim(database, limit=100, tenant_cap=3)
+    assert [event.tenant_id for event in again] == [acme.tenant_id] * 2
+
+
+@postgres_versions
+async def test_claimers_at_once_share_no_event_and_keep_the_cap_together(database: Database) -> None:
+    workspaces = [await add_installed(database) for _ in range(3)]
+    await accept(database, *((workspace, Event()) for workspace in workspaces for _ in range(60)))
+    claimed: list[ClaimedEventRow] = []
+    for _ in range(4):
+        batches = await asyncio.gather(*(claim(database, limit=7, tenant_cap=11) for _ in range(10)))
+        claimed += [event for batch in batches for event in batch]
+    assert len({event.id for event in claimed}) == len(claimed)
+    counts = [sum(event.tenant_id == workspace.tenant_id for event in claimed) for workspace in workspaces]
+    assert counts == [11, 11, 11]
+
+
+async def test_claimers_at_once_empty_the_inbox_between_them(database: Database) -> None:
+    acme = await add_installed(database)
+    await accept(database, *((acme, Event()) for _ in range(100)))
+    batches = await asyncio.gather(*(claim(database, limit=20, tenant_cap=1000) for _ in range(5)))
+    assert sorted(len(batch) for batch in batches) == [20] * 5
+    assert len({event.id for batch in batches for event in batch}) == 100
+
+
+# Leases
+
+
+async def test_a_claim_whose_lease_ran_out_is_claimed_again_and_the_old_token_is_fenced_off(
+    database: Database, admin: Admin
+) -> None:
+    acme = await add_installed(database)
+    lost = await claim_one(database, acme)
+    await _let_leases_run_out(admin)
+    (found,) = await claim(database, worker="another")
+    assert (found.id, found.attempts) == (lost.id, 2)
+    assert found.claim_token != lost.claim_token
+    assert await settle(database, lost) == ["stale"]
+    assert await database.renew_leases(
+        tenant_ids=[acme.tenant_id] * 2,
+        ids=[lost.id] * 2,
+        tokens=[lost.claim_token, found.claim_token],
+        lease_seconds=60,
+    ) == [False, True]
+    assert await settle(database, found) == ["settled"]
+
+
+@postgres_versions
+async def test_an_event_lost_three_times_is_set_aside_with_its_body_and_its_lane_goes_on(
+    database: Database, admin: Admin
+) -> None:
+    acme = await add_installed(database)
+    await accept(database, (acme, poison := Event(lane="C1:1.1")), (acme, following := Event(lane="C1:1.1")))
+    for attempt in (1, 2, 3):
+        (claimed,) = await claim(database)
+        assert (claimed.event_key, claimed.attempts) == (poison.event_key, attempt)
+        await _let_leases_run_out(admin)
+    (claimed,) = await claim(database)
+    assert claimed.event_key == following.event_key
+    assert await _states(admin) == [("set_aside", "set_aside"), ("claimed", None)]
+    assert await admin.fetchval("select count(*) from enablebot.event_bodies") == 2
+    assert (await database.get_inbox_depth()).set_aside == 1
+
+
+async def test_a_third_retry_sets_the_event_aside_and_keeps_the_reason(database: Database, admin: Admin) -> None:
+    acme = await add_installed(database)
+    claimed = await claim_one(database, acme)
+    for _ in range(2):
+        await settle(database, claimed, outcome="retry", reason="model_unavailable")
+        (claimed,) = await claim(database)
+    assert await settle(database, claimed, outcome="retry", reason="model_unavailable") == ["settled"]
+    assert await _states(admin) == [("set_aside", "set_aside")]
+    assert await admin.fetchval("select reason from enablebot.inbox") == "model_unavailable"
+    assert await claim(database) == []
+
+
+async def test_a_renewed_lease_is_not_rescued(database: Database, admin: Admin) -> None:
+    acme = await add_installed(database)
+    claimed = await claim_one(database, acme)
+    await _let_leases_run_out(admin)
+    renewed = await database.renew_leases(
+        tenant_ids=[acme.tenant_id], ids=[claimed.id], tokens=[claimed.claim_token], lease_seconds=60
+    )
+    assert renewed == [True]
+    assert await claim(database) == []
+
+
+@pytest.mark.parametrize("table", ["inbox", "lanes"])
+async def test_rescuing_passes_by_what_somebody_is_settling_at_this_moment(
+    database: Database, admin: Admin, table: str
+) -> None:
+    acme = await add_installed(database)
+    lost = await claim_one(database, acme)
+    await settle(database, lost, outcome="retry")
+    await settle(database, *await claim(database), outcome="retry")
+    assert (await claim(database))[0].attempts == 3
+    await _let_leases_run_out(admin)
+    async with admin.transaction():
+        await admin.execute(f"select from enablebot.{table} for update")
+        assert await claim(database) == []
+    assert await claim(database) == []
+    assert await _states(admin) == [("set_aside", "set_aside")]
+
+
+async def test_an_event_settles_once(database: Database) -> None:
+    acme = await add_installed(database)
+    claimed = await claim_one(database, acme)
+    assert sorted(await settle(database, claimed, claimed)) == ["settled", "stale"]
+    assert await settle(database, claimed, outcome="retry") == ["stale"]
+    assert await claim(database) == []
+
+
+async def test_only_settled_events_lose_their_body(database: Database, admin: Admin) -> None:
+    acme = await add_installed(database)
+    outcomes: list[EventOutcome] = ["done", "failed", "dropped", "expired", "set_aside", "retry", "release"]
+    await accept(database, *((acme, Event(body=outcome.encode())) for outcome in outcomes))
+    claimed = await claim(database)
+    await database.settle_events(
+        tenant_ids=[acme.tenant_id] * 7,
+        ids=[event.id for event in claimed],
+        tokens=[event.claim_token for event in claimed],
+        outcomes=outcomes,
+        reasons=[None] * 7,
+        delays=[0.0] * 7,
+    )
+    kept = await admin.fetch("select body from enablebot.event_bodies order by event_id")
+    assert [row["body"] for row in kept] == [b"set_aside", b"retry", b"release"]
+
+
+async def test_an_unknown_outcome_is_refused(database: Database) -> None:
+    acme = await add_installed(database)
+    with pytest.raises(DataRefused):
+        await settle(database, await claim_one(database, acme), outcome="finished")  # type: ignore[arg-type]
+
+
+async def test_settles_and_renewals_of_shared_events_in_any_order_do_not_deadlock(database: Database) -> None:
+    workspaces = [await add_installed(database) for _ in range(3)]
+    await accept(
+        database,
+        *((workspace, Event(lane=f"C1:{number}.1")) for workspace in workspaces for number in range(10)),
+        *((workspace, Event(lane=f"C1:{number}.1")) for workspace in workspaces for number in range(10)),
+    )
+    claimed = await claim(database, limit=100, tenant_cap=100)
+    orders = [random.Random(seed).sample(claimed, len(claimed)) for seed in range(12)]
+
+    async def renew(events: list[ClaimedEventRow]) -> None:
+        await database.renew_leases(
+            tenant_ids=[e.tenant_id for e in events],
+            ids=[e.id for e in events],
+            tokens=[e.claim_token for e in events],
+            lease_seconds=60,
+        )
+
+    settlements = await asyncio.gather(
+        *(settle(database, *order) for order in orders[:6]),
+        *(accept(database, *((workspace, Event(lane="C1:5.1")) for workspace in workspaces)) for _ in range(6)),
+        *(renew(order) for order in orders[6:]),
+    )
+    settled = [verdict for batch in settlements[:6] for verdict in batch or []]
+    assert settled.count("settled") == len(claimed)
+    assert len(await claim(database, limit=100, tenant_cap=100)) == 30
+
+
+# The wall
+
+
+async def test_another_workspace_cannot_settle_or_renew_an_event_even_with_its_token(
+    database: Database, admin: Admin
+) -> None:
+    acme, other = await add_installed(database), await add_installed(database)
+    claimed = await claim_one(database, acme)
+    theirs = claimed.model_copy(update={"tenant_id": other.tenant_id})
+    assert await settle(database, theirs) == ["stale"]
+    assert await database.renew_leases(
+        tenant_ids=[other.tenant_id], ids=[claimed.id], tokens=[claimed.claim_token], lease_seconds=60
+    ) == [False]
+    assert await settle(database, theirs, claimed) == ["stale", "settled"]
+
+
+async def test_uninstalling_drops_what_waits_and_lets_the_uninstall_event_finish(
+    database: Database, admin: Admin
+) -> None:
+    acme, other = await add_installed(database), await add_installed(database)
+    running = await claim_one(database, acme, lane="C1:1.1")
+    await accept(database, (acme, Event(lane="C1:1.1")), (acme, Event(lane="C1:2.2")), (other, Event()))
+    await accept(database, (acme, Event(lane=None, joins=False, kind="lifecycle")))
+    (uninstalling,) = [event for event in await claim(database) if event.kind == "lifecycle"]
+    assert await end(database, acme)
+    assert await settle(database, running) == ["stale"]
+    assert await settle(database, uninstalling) == ["settled"]
+    remaining = await admin.fetch("select tenant_id from enablebot.event_bodies")
+    assert [row["tenant_id"] for row in remaining] == [other.tenant_id]
+    assert await admin.fetchval("select sum(live) from enablebot.lanes where tenant_id = $1", acme.tenant_id) == 0
