@@ -22,7 +22,7 @@ from enablebot.shared.slack.client import SlackClient
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A question and its answer as the database has it. `draft` is the whole answer, where an earlier attempt had it."""
+    """A question and its answer so far. `draft` is the whole answer, where an earlier attempt had it."""
 
     question: Question
     answer: AnswerRow

@@ -13,31 +13,29 @@ from urllib.parse import urlsplit
 Kind = Literal["plain", "name", "domain"]
 
 # Endings of files, which are no top-level domains; answers about software and documents are full of them.
-_NO_DOMAIN = frozenset(
-    """
-    7z avi bak bat bin bmp bz2 c cfg class conf cpp cs css csv cxx db dll doc docx eml env epub exe gif git go gz h hpp
-    htm html ini ipynb iso jar java jpeg jpg js json jsonl jsx key kt lock log lua mdx mjs mkv mp3 mp4 odp ods odt pdf
-    pem php png ppt pptx psd pyc pyi rar rb rst rtf sass scss sql svg swift tar tex tgz tiff toml ts tsv tsx ttf txt vb
-    vue wasm wav webm webp xls xlsx xml yaml yml
-    """.split()
-)
+_FILE_ENDINGS = """
+7z avi bak bat bin bmp bz2 c cfg class conf cpp cs css csv cxx db dll doc docx eml env epub exe gif git go gz h hpp
+htm html ini ipynb iso jar java jpeg jpg js json jsonl jsx key kt lock log lua mdx mjs mkv mp3 mp4 odp ods odt pdf
+pem php png ppt pptx psd pyc pyi rar rb rst rtf sass scss sql svg swift tar tex tgz tiff toml ts tsv tsx ttf txt vb
+vue wasm wav webm webp xls xlsx xml yaml yml
+"""
+_NO_DOMAIN = frozenset(_FILE_ENDINGS.split())
 
 # Endings that mean an address wherever they stand. A word with any other ending is more often a file or a name in a
 # program (`setup.py`, `event.id`); it is shown as code, which Slack leaves alone.
-_DOMAINS = frozenset(
-    """
-    academy agency ai arpa asia bank bayern berlin bet bid biz blog casino cat cloud club co com company consulting coop
-    dev digital edu engineering enterprises eu events example exchange fyi gmbh gov guru hamburg hosting icu inc info
-    institute international invalid io jobs koeln lgbt limited llc loan lol london ltd mba mil mobi net ngo ninja nyc
-    ong onion online org paris party photography poker porn pub pw quest rocks ruhr sarl shop site software solutions
-    swiss sydney systems tech technology test tokyo university ventures vip website wien wiki work wtf xxx xyz yoga ad
-    ae af ag al ao aq ar au aw ax az ba bb bd bf bg bh bi bj bm bn bo bs bt bv bw bz ca cd cf cg ch ci ck cl cn cr cu cv
-    cw cx cy cz de dj dk dm dz ec ee eg er es et fi fj fk fo fr ga gb gd gf gg gh gi gl gm gn gp gq gr gs gu gw gy hk hn
-    hu ie il iq ir je jm jo jp ke kh ki kn kp kr kw ky kz lb lc lk lr ls lu lv ly ma mc mg mh mn mo mq mr mt mu mv mw mx
-    mz na nc nf ng ni nl np nr nu nz om pa pe pf pg ph pk pn pr pt qa ro ru rw sa sb se sg si sj sk sl sm sn sr ss su sv
-    sx sy sz tc tf tg tj tk tl tm tn tt tv tw tz ua ug uk uy uz ve vg vi vn vu wf ws ye yt za zm zw
-    """.split()
-)
+_DOMAIN_ENDINGS = """
+academy agency ai arpa asia bank bayern berlin bet bid biz blog casino cat cloud club co com company consulting coop
+dev digital edu engineering enterprises eu events example exchange fyi gmbh gov guru hamburg hosting icu inc info
+institute international invalid io jobs koeln lgbt limited llc loan lol london ltd mba mil mobi net ngo ninja nyc
+ong onion online org paris party photography poker porn pub pw quest rocks ruhr sarl shop site software solutions
+swiss sydney systems tech technology test tokyo university ventures vip website wien wiki work wtf xxx xyz yoga ad
+ae af ag al ao aq ar au aw ax az ba bb bd bf bg bh bi bj bm bn bo bs bt bv bw bz ca cd cf cg ch ci ck cl cn cr cu cv
+cw cx cy cz de dj dk dm dz ec ee eg er es et fi fj fk fo fr ga gb gd gf gg gh gi gl gm gn gp gq gr gs gu gw gy hk hn
+hu ie il iq ir je jm jo jp ke kh ki kn kp kr kw ky kz lb lc lk lr ls lu lv ly ma mc mg mh mn mo mq mr mt mu mv mw mx
+mz na nc nf ng ni nl np nr nu nz om pa pe pf pg ph pk pn pr pt qa ro ru rw sa sb se sg si sj sk sl sm sn sr ss su sv
+sx sy sz tc tf tg tj tk tl tm tn tt tv tw tz ua ug uk uy uz ve vg vi vn vu wf ws ye yt za zm zw
+"""
+_DOMAINS = frozenset(_DOMAIN_ENDINGS.split())
 
 _EMAIL = re.compile(r"[\w+-]+(?:\.[\w+-]+)*@[\w-]+(?:\.[\w-]+)+")
 _ADDRESS = re.compile(
