@@ -356,6 +356,42 @@ async def test_a_phone_shows_one_thing_at_a_time(app: App, page: Page) -> None:
     await expect(page.locator("#rail")).not_to_be_visible()
 
 
+async def test_the_keyboard_reaches_everything_and_keeps_its_place(app: App, page: Page) -> None:
+    random = page.get_by_role("button", name="random")
+    await random.focus()
+    await random.press("Enter")
+    await expect(page.locator("#channel-head h2")).to_have_text("# random")
+    await expect(random).to_be_focused()
+
+    ben = page.get_by_role("button", name="Ben")
+    await ben.focus()
+    await ben.press("Space")
+    await expect(ben).to_have_attribute("aria-pressed", "true")
+    await expect(ben).to_be_focused()
+    await page.locator(".skip").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_label("Message", exact=True)).to_be_focused()
+
+
+async def test_an_answer_elsewhere_is_marked_unread(app: App, page: Page) -> None:
+    await app.sandbox.post(team=ACME, channel="C0RANDOM", user="U0BEN", text="psst")
+
+    await expect(page.locator(".entry.unread")).to_contain_text("random")
+    await page.get_by_role("button", name="random").click()
+    await expect(page.locator(".entry.unread")).to_have_count(0)
+    await expect(page.locator("#channel .message")).to_contain_text("psst")
+
+
+async def test_a_reload_comes_back_to_the_same_thread(app: App, page: Page) -> None:
+    await _say(page, "Who is in?")
+    await page.locator("#channel .message").hover()
+    await page.get_by_role("button", name="Reply in thread").click()
+    await expect(page.locator("#thread .message")).to_have_count(1)
+    await page.reload()
+
+    await expect(page.locator("#thread .message")).to_contain_text("Who is in?")
+
+
 async def test_everything_the_page_loads_is_its_own(app: App, browser_page: Page) -> None:
     asked: list[str] = []
     browser_page.on("request", lambda request: asked.append(request.url))
