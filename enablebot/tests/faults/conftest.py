@@ -1,5 +1,6 @@
 """A whole household for tests that kill: real processes on free ports, on this test's own database."""
 
+import json
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 import pytest
 
 from enablebot.config.settings import load_settings
@@ -26,6 +28,7 @@ class House:
     household: Household
     supervisor: Supervisor
     workspace: Workspace
+    admin_url: str
     lines: list[str]
 
     def pid(self, name: str) -> int:
@@ -33,6 +36,15 @@ class House:
         found = next(child.pid for child in self.supervisor.running if child.child.name == name)
         assert found is not None, f"{name} is not running"
         return found
+
+    async def inbox_depth(self) -> dict[str, int]:
+        """How many events are in each state that still asks for work, as the database has it."""
+        connection = await asyncpg.connect(self.admin_url)
+        try:
+            depth: dict[str, int] = json.loads(await connection.fetchval("select enablebot.get_inbox_depth()"))
+        finally:
+            await connection.close()
+        return {state: depth[state] for state in ("ready", "queued", "claimed")}
 
     async def install(self) -> None:
         """Ada adds the app to Acme, through the browser's pages."""
@@ -46,7 +58,7 @@ Run = Callable[[Play], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
-def in_a_house(services_url: str, tmp_path: Path) -> Run:
+def in_a_house(services_url: str, admin_url: str, tmp_path: Path) -> Run:
     """Run a play in a house; short leases, so that a dead worker's events return within the test."""
 
     @asynccontextmanager
@@ -56,7 +68,7 @@ def in_a_house(services_url: str, tmp_path: Path) -> Run:
         household = furnish(
             settings,
             environ=os.environ | {"WORKER_LEASE_SECONDS": "2", "LOG_FORMAT": "json", "ENVIRONMENT": "development"},
-            database={"DATABASE_URL": services_url, "DATABASE_ADMIN_URL": ""},
+            database={"DATABASE_URL": services_url, "DATABASE_ADMIN_URL": admin_url},
             ports=Ports(api=free_port(), web=free_port(), sandbox=free_port()),
             credentials=sandbox_credentials(data_dir),
             sandbox_dir=data_dir / "sandbox",
@@ -68,7 +80,7 @@ def in_a_house(services_url: str, tmp_path: Path) -> Run:
         supervisor = Supervisor(household.children, say=lines.append, first_pause=0.1)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:
             assert household.sandbox_url
-            yield House(household, supervisor, Workspace(household.sandbox_url, session), lines)
+            yield House(household, supervisor, Workspace(household.sandbox_url, session), admin_url, lines)
 
     async def run(play: Play) -> None:
         async with house() as here:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -114,8 +115,7 @@ async def test_a_failure_of_the_work_reaches_the_caller_after_everything_has_sto
 
 
 async def test_taken_ports_are_all_named_at_once() -> None:
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
         with pytest.raises(PortTaken, match=rf"api wants port {port}, web wants port {port}"):
             insist_free([("api", port), ("web", port), ("sandbox", free_port())])

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import Mapping
@@ -99,8 +100,7 @@ async def test_the_demo_plays_to_its_end(environ: Mapping[str, str], tmp_path: P
 
 
 async def test_a_taken_port_is_named_with_what_to_do(environ: Mapping[str, str], tmp_path: Path) -> None:
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", int(environ["API_PORT"]))
-    async with server:
+    with socket.create_server(("127.0.0.1", int(environ["API_PORT"]))):
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "enablebot", "up", env=environ, cwd=tmp_path, stdout=PIPE, stderr=STDOUT
         )
