@@ -14,7 +14,7 @@ class Fault:
     """One rule: the calls of `method` it strikes and what it does to them.
 
     `skip` matching calls pass first, then `times` are struck. `method` is a Slack method, `openai.responses`,
-    `openai.chat.completions`, `openai.embeddings`, `openai.models`, a prefix such as `openai.*`, or `*`.
+    `openai.chat`, `openai.embeddings`, `openai.models`, a prefix such as `openai.*`, or `*`.
 
     status       HTTP `status`, no effect
     error        an ordinary answer that carries `error`, no effect
