@@ -75,8 +75,9 @@ STATE_REFUSED = Notice(
     "so we stopped. Nothing was installed.",
     why="It took more than ten minutes, the page was opened twice, it was started in another browser or private "
     "window, or cookies are blocked.",
-    remedy="Start again in this browser and finish within ten minutes. Cookies must be allowed for this site.",
-    actions=(INSTALL_AGAIN, HOME),
+    remedy="Start again in this browser and finish within ten minutes. Cookies must be allowed for this site. If you "
+    "had finished already, the dashboard is still there.",
+    actions=(INSTALL_AGAIN, DASHBOARD),
 )
 CODE_REFUSED = Notice(
     code="oauth_code_refused",

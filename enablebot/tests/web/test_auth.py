@@ -442,9 +442,7 @@ async def test_no_header_ever_decides_where_a_browser_is_sent(visitor: Visitor, 
     assert "evil" not in response.headers["location"]
 
 
-@pytest.mark.parametrize(
-    "address", ["/static", "/dashboard/", "//evil.example", "//evil.example/x", "/slack/install/"]
-)
+@pytest.mark.parametrize("address", ["/static", "/dashboard/", "//evil.example", "//evil.example/x", "/slack/install/"])
 async def test_no_tidying_of_an_address_sends_a_browser_to_the_host_it_named(visitor: Visitor, address: str) -> None:
     response = await visitor.http.get(HTTPS_URL + address, headers={"Host": "evil.example"})
     assert response.status_code == 404

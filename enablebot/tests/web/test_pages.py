@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from enablebot.config.settings import SLACK_BASE_URL
 from enablebot.shared.database.models import OverviewInstallationRow, OverviewRow, OverviewTenantRow
 from enablebot.shared.models.installation import REQUIRED_SCOPES
 from enablebot.tests.web.conftest import NewVisitor
@@ -262,11 +263,14 @@ def overview(**changes: object) -> OverviewRow:
 
 
 def test_the_dashboard_tells_a_fresh_installation_from_one_in_use() -> None:
-    fresh = overview_page(overview(), now=NOW)
-    used = overview_page(overview(last_event_at=NOW, last_answer_at=NOW, answered=2), now=NOW)
+    fresh = overview_page(overview(), now=NOW, slack_url=SLACK_BASE_URL)
+    used = overview_page(overview(last_event_at=NOW, last_answer_at=NOW, answered=2), now=NOW, slack_url=SLACK_BASE_URL)
     assert (fresh.status.is_well, used.status.is_well) == (True, True)
     assert "Nobody has written to it yet" in fresh.status.explanation
     assert "messages arrive" in used.status.explanation
+    for page in (fresh, used):
+        assert page.status.action is not None
+        assert page.status.action.href == "https://slack.com/app_redirect?app=A1&team=T1"
     assert (fresh.steps[0].is_done, used.steps[0].is_done) == (False, True)
     assert fresh.added is not None
     assert fresh.added.ago == "3 hours ago"
@@ -274,8 +278,10 @@ def test_the_dashboard_tells_a_fresh_installation_from_one_in_use() -> None:
 
 def test_the_dashboard_says_when_the_app_is_gone_or_paused() -> None:
     row = overview()
-    gone = overview_page(overview(installation=None), now=NOW)
-    paused = overview_page(overview(tenant=row.tenant.model_copy(update={"status": "paused"})), now=NOW)
+    gone = overview_page(overview(installation=None), now=NOW, slack_url=SLACK_BASE_URL)
+    paused = overview_page(
+        overview(tenant=row.tenant.model_copy(update={"status": "paused"})), now=NOW, slack_url=SLACK_BASE_URL
+    )
     assert gone.status.action is not None
     assert gone.status.action.href == "/slack/install"
     assert "not in this workspace any more" in gone.status.headline
@@ -288,7 +294,9 @@ def test_each_missing_scope_is_named_with_what_does_not_work_without_it(missing:
     row = overview()
     assert row.installation is not None
     scopes = tuple(scope for scope in REQUIRED_SCOPES if scope != missing)
-    page = overview_page(overview(installation=row.installation.model_copy(update={"scopes": scopes})), now=NOW)
+    page = overview_page(
+        overview(installation=row.installation.model_copy(update={"scopes": scopes})), now=NOW, slack_url=SLACK_BASE_URL
+    )
     assert not page.status.is_well
     assert page.status.headline == "One permission is missing"
     assert [scope.name for scope in page.missing] == [missing]

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
+from enablebot.config.settings import SLACK_BASE_URL
 from enablebot.shared.database.models import OverviewRow
 from enablebot.web import paths
 from enablebot.web.dashboard.moment import Moment, moment
@@ -59,7 +61,7 @@ async def show_overview(house: InHouse, viewer: SignedIn) -> Response:
     row = await house.database.get_overview(tenant_id=viewer.tenant_id)
     if row is None:
         raise NoticeError(NOT_SIGNED_IN)
-    page = overview_page(row, now=datetime.now(UTC))
+    page = overview_page(row, now=datetime.now(UTC), slack_url=house.settings.slack.base_url)
     return house.pages.render("dashboard.html", {"page": page, "csrf_token": form_token(house, viewer)})
 
 
@@ -70,15 +72,15 @@ async def log_out(house: InHouse, viewer: SentForm) -> Response:
     return response
 
 
-def overview_page(row: OverviewRow, *, now: datetime) -> OverviewPage:
-    """What the template shows of a workspace."""
+def overview_page(row: OverviewRow, *, now: datetime, slack_url: str) -> OverviewPage:
+    """What the template shows of a workspace; `slack_url` is where its people talk."""
     installation = row.installation if row.installation is not None and row.installation.status == "active" else None
     granted = () if installation is None else installation.scopes
     missing = () if installation is None else missing_in_words(granted)
     return OverviewPage(
         workspace=row.tenant.name or row.tenant.team_id or row.tenant.enterprise_id or "Your workspace",
         is_organisation=row.tenant.kind == "organisation",
-        status=_status(row, missing),
+        status=_status(row, missing, slack_url),
         added=None if installation is None else moment(installation.installed_at, now=now),
         last_event=moment(row.last_event_at, now=now),
         last_answer=moment(row.last_answer_at, now=now),
@@ -91,7 +93,7 @@ def overview_page(row: OverviewRow, *, now: datetime) -> OverviewPage:
     )
 
 
-def _status(row: OverviewRow, missing: tuple[ScopeWords, ...]) -> Status:
+def _status(row: OverviewRow, missing: tuple[ScopeWords, ...], slack_url: str) -> Status:
     installation = row.installation
     if installation is None or installation.status != "active" or row.tenant.status == "uninstalled":
         return Status(
@@ -120,25 +122,31 @@ def _status(row: OverviewRow, missing: tuple[ScopeWords, ...]) -> Status:
             headline="EnableBot is approved for the organisation",
             explanation="One step is left, in Slack: choose the workspaces that get it. It starts to work in each of "
             "them at once.",
-            action=Action("Choose workspaces in Slack", _workspaces_address(row)),
-        )
-    if row.last_event_at is None:
-        return Status(
-            is_well=True,
-            headline="EnableBot is in place",
-            explanation="Every permission is granted. Nobody has written to it yet: be the first.",
+            action=Action(
+                "Choose workspaces in Slack", _workspaces_address(row.tenant.enterprise_id, installation.app_id)
+            ),
         )
     return Status(
         is_well=True,
         headline="EnableBot is in place",
-        explanation="Every permission is granted, and Slack's messages arrive.",
+        explanation="Every permission is granted, and Slack's messages arrive."
+        if row.last_event_at is not None
+        else "Every permission is granted. Nobody has written to it yet: be the first.",
+        action=Action("Open it in Slack", _talking_address(row.tenant.team_id, installation.app_id, slack_url)),
     )
 
 
-def _workspaces_address(row: OverviewRow) -> str:
+def _workspaces_address(enterprise_id: str | None, app_id: str) -> str:
     # Source: https://docs.slack.dev/enterprise/, where an organisation's admin adds workspaces to an app.
-    app_id = "" if row.installation is None else row.installation.app_id
-    return f"https://app.slack.com/manage/{row.tenant.enterprise_id}/integrations/profile/{app_id}/workspaces/add"
+    enterprise, app = quote(enterprise_id or "", safe=""), quote(app_id, safe="")
+    return f"https://app.slack.com/manage/{enterprise}/integrations/profile/{app}/workspaces/add"
+
+
+def _talking_address(team_id: str | None, app_id: str, slack_url: str) -> str:
+    # Source: https://docs.slack.dev/interactivity/deep-linking/. Only Slack itself knows the way to an app.
+    if slack_url != SLACK_BASE_URL:
+        return f"{slack_url}/"
+    return f"{slack_url}/app_redirect?{urlencode({'app': app_id, 'team': team_id or ''})}"
 
 
 def _steps(*, has_answered: bool) -> tuple[Step, ...]:
