@@ -15,8 +15,10 @@ from enablebot.api.answering.breaker import Breaker
 from enablebot.api.answering.calls import Pauses
 from enablebot.api.answering.case import Case, open_case
 from enablebot.api.answering.context import question_turn, thread_before_us, within
+from enablebot.api.answering.flagging import flag, flagged_part
 from enablebot.api.answering.guard import Guard
-from enablebot.api.answering.healing import Unresolved, metadata_of
+from enablebot.api.answering.healing import Unresolved
+from enablebot.api.answering.journal import Journal
 from enablebot.api.answering.links import allowed_for
 from enablebot.api.answering.messages import PostedMessage, stop_quietly
 from enablebot.api.answering.model import Model, ModelRequest
@@ -113,7 +115,7 @@ class AnsweringService:
         try:
             return await self._show(case, draft)
         except Unresolved as doubt:
-            return await self._flag_ambiguous(case, doubt.part)
+            return await self._flag(case, doubt.part)
         except SlackTokenDead:
             raise
         except SlackRefused as error:
@@ -125,13 +127,11 @@ class AnsweringService:
             return await self._finish_unsaid(case, f"{last}; {error.code}")
 
     async def _show(self, case: Case, draft: Draft | None) -> Outcome:
-        entries = case.journal.entries
-        if any(entry.state == "ambiguous" for entry in entries):
-            # An earlier attempt was flagging it; its note is there or will never be.
-            return await self._finish_ambiguous(case)
+        flagged = flagged_part(case.desk)
+        if flagged is not None:
+            return await self._flag(case, flagged)
         adopted = await self._adopt(case)
-        pieces = len(split(draft.text)) if draft is not None else 0
-        if draft is not None and len(adopted) >= pieces and all(entry.state == "closed" for entry in entries):
+        if draft is not None and _is_shown(draft, case.journal):
             return await self._finish(case, draft)
         question = case.question
         reply = Reply(case.desk, pace=self._pace, streams=question.channel_type == "im", adopted=adopted)
@@ -230,29 +230,8 @@ class AnsweringService:
     def _count_call(self, outcome: str) -> None:
         self._metrics.model_calls.labels(outcome).inc()
 
-    async def _flag_ambiguous(self, case: Case, part: int) -> Outcome:
-        """Nobody can tell whether a message arrived: say so, with a button to try again."""
-        await case.journal.record(part, "ambiguous")
-        number = max(entry.part for entry in case.journal.entries) + 1
-        await case.journal.intend(number, "post")
-        desk = case.desk
-        try:
-            ts = await desk.calls.once(
-                "chat.postMessage",
-                lambda: desk.client.post_message(
-                    channel=case.question.channel,
-                    thread_ts=case.question.thread_ts,
-                    text=reasons.sentence("ambiguous"),
-                    blocks=reasons.retry_blocks(str(case.answer.id)),
-                    metadata=metadata_of(case.answer.id, number),
-                ),
-            )
-            await case.journal.record(number, "closed", ts)
-        except SlackError as error:
-            _log.warning("the note about an uncertain answer was not posted: %s", error.code)
-        return await self._finish_ambiguous(case)
-
-    async def _finish_ambiguous(self, case: Case) -> Outcome:
+    async def _flag(self, case: Case, part: int) -> Outcome:
+        await flag(case.desk, part)
         await case.finish("ambiguous", reason="ambiguous", latency_ms=self._latency(case.question))
         self._metrics.replies_ambiguous.inc()
         self._metrics.answers.labels("ambiguous").inc()
@@ -279,6 +258,12 @@ class AnsweringService:
 
     def _latency(self, question: Question) -> int:
         return max(0, int((self._clock() - question.received_at).total_seconds() * 1000))
+
+
+def _is_shown(draft: Draft, journal: Journal) -> bool:
+    """Whether an earlier attempt had shown all of its draft, and only its end was missing."""
+    states = [entry.state for entry in journal.entries]
+    return len(states) >= len(split(draft.text)) and set(states) == {"closed"}
 
 
 def _apology(reason: str) -> Draft:

@@ -210,8 +210,16 @@ class Recorded:
     """A model that says what it was told to say, and remembers what it was asked."""
 
     def __init__(
-        self, *texts: str, delay: float = 0, ended: Completed | ModelError | None = None, failures: int = 0
+        self,
+        *texts: str,
+        delay: float = 0,
+        ended: Completed | ModelError | None = None,
+        failures: int = 0,
+        held: asyncio.Event | None = None,
     ) -> None:
+        self.held = held or asyncio.Event()
+        if held is None:
+            self.held.set()
         self.requests: list[ModelRequest] = []
         self.closed = 0
         self._texts = texts or ("Hello.",)
@@ -222,6 +230,7 @@ class Recorded:
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         self.requests.append(request)
         try:
+            await self.held.wait()
             for text in self._texts:
                 await asyncio.sleep(self._delay)
                 yield TextDelta(text)

@@ -1,0 +1,53 @@
+"""The one case in which a person may see two answers: nobody knows whether ours arrived, so they are told, and decide."""
+
+import logging
+
+from enablebot.api.answering import reasons
+from enablebot.api.answering.healing import Unresolved, metadata_of
+from enablebot.api.answering.journal import Entry
+from enablebot.api.answering.messages import Desk
+from enablebot.shared.errors import SlackError, SlackTokenDead
+
+_log = logging.getLogger(__name__)
+
+
+def flagged_part(desk: Desk) -> int | None:
+    """The part of the answer that an earlier attempt began to flag, if one did."""
+    return next((entry.part for entry in desk.journal.entries if entry.state == "ambiguous"), None)
+
+
+async def flag(desk: Desk, part: int) -> None:
+    """Record the doubt about a part, and post a note with a Retry button; a second note is better than none."""
+    await desk.journal.record(part, "ambiguous")
+    note = next((entry for entry in desk.journal.entries if entry.part > part), None)
+    if note is None:
+        note = await desk.journal.intend(part + 1, "post")
+    elif note.ts is not None or await _is_there(desk, note):
+        return
+    number = note.part
+    try:
+        ts = await desk.calls.once(
+            "chat.postMessage",
+            lambda: desk.client.post_message(
+                channel=desk.question.channel,
+                thread_ts=desk.question.thread_ts,
+                text=reasons.sentence("ambiguous"),
+                blocks=reasons.retry_blocks(str(desk.journal.answer_id)),
+                metadata=metadata_of(desk.journal.answer_id, number),
+            ),
+        )
+        await desk.journal.record(number, "closed", ts)
+    except SlackTokenDead:
+        raise
+    except SlackError as error:
+        _log.warning("the note about an uncertain answer was not posted: %s", error.code)
+
+
+async def _is_there(desk: Desk, note: Entry) -> bool:
+    try:
+        found = await desk.evidence.find(note)
+    except Unresolved:
+        return False
+    if found is not None:
+        await desk.journal.record(note.part, "closed", found)
+    return found is not None
