@@ -26,8 +26,6 @@ EnableBotError
 └── ModelError                502  `reason`, `retry_after`, `permanent`
 """
 
-# ruff: noqa: N818 - these are caught by what happened; an Error suffix on each would say nothing more
-
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Literal
 

@@ -46,7 +46,7 @@ def broken(key: SealingKey, place: Place, sealed: bytes) -> None:
     assert caught.value.details == {}
 
 
-# --- The form of a sealed value (TE-1)
+# The form of a sealed value (TE-1)
 
 
 @given(plaintext=st.binary(max_size=300), row=st.text(max_size=40))
@@ -147,7 +147,7 @@ def test_a_data_key_of_another_length_is_refused(length: int) -> None:
         SealingKey(uuid4(), bytes(length))
 
 
-# --- Bound to its place (TE-2)
+# Bound to its place (TE-2)
 
 
 def test_no_value_opens_in_any_other_tenant_column_or_row() -> None:
@@ -190,7 +190,7 @@ def test_without_the_place_another_tenant_could_read_it() -> None:
     broken(KEY, Place(UUID(int=TENANT.int + 1), HOME.table, HOME.column, HOME.row), SEALED)
 
 
-# --- Committed vectors (TE-6)
+# Committed vectors (TE-6)
 
 
 def reference_seal(vector: dict[str, str]) -> bytes:
@@ -241,7 +241,7 @@ def test_every_released_data_key_still_unwraps(vector: dict[str, str], monkeypat
     assert ring.wrap(tenant, same) == wrapped
 
 
-# --- Secrets in memory
+# Secrets in memory
 
 
 @dataclass(frozen=True)
@@ -304,7 +304,7 @@ def test_keys_and_keyrings_show_no_key() -> None:
     assert "k1" in repr(ring)
 
 
-# --- Master keys (TE-5)
+# Master keys (TE-5)
 
 
 def test_the_first_key_wraps_and_every_key_unwraps() -> None:

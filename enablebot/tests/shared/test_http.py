@@ -120,7 +120,7 @@ REQUESTS = [
 ]
 
 
-# --- Headers: SD-3
+# What every answer carries (SD-3)
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/html"])
@@ -205,7 +205,7 @@ def test_an_app_s_other_headers_stay(app: FastAPI) -> None:
     assert http.get("/http/401").headers["www-authenticate"] == "Bearer"
 
 
-# --- Errors in one shape
+# Errors in one shape
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_an_answer_that_breaks_halfway_is_not_passed_off_as_whole(app: FastAPI) 
         client(app).get("/late")
 
 
-# --- Who calls
+# Who calls
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-# --- Secrets: OP-2
+# No secret gets out (OP-2)
 
 
 @pytest.mark.parametrize("name", SECRETS)
@@ -192,7 +192,7 @@ def test_a_long_hostile_text_is_masked_in_the_end(piece: str) -> None:
     assert leaks(Redactor([KNOWN]).redact(piece * (300_000 // len(piece)) + " " + BOT)) == []
 
 
-# --- What people wrote
+# What people wrote
 
 
 @pytest.mark.parametrize("library", [name for name in LIBRARIES if name])
@@ -244,7 +244,7 @@ def test_an_exception_whose_text_raises_is_still_shown() -> None:
     assert leaks(shown) == []
 
 
-# --- Real libraries at DEBUG
+# Real libraries at DEBUG
 
 
 class Answers:
@@ -313,7 +313,7 @@ async def test_the_libraries_themselves_leak_nothing_at_debug(
         assert "CANARY" in answers.seen[0]
 
 
-# --- The form of a line
+# The form of a line
 
 
 def test_a_json_line_carries_what_a_search_needs(log: io.StringIO) -> None:
@@ -404,7 +404,7 @@ def test_a_plain_handler_that_was_there_before_goes(restored: None) -> None:
     assert before.getvalue() == ""
 
 
-# --- Request ids
+# Request ids
 
 
 async def request_with(headers: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], str, str]:

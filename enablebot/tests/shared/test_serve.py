@@ -211,7 +211,7 @@ def test_no_server_name_is_told_and_nothing_is_logged_about_requests(serving: li
     assert "loose" in said
 
 
-# --- Where it listens
+# Where it listens
 
 
 @pytest.fixture

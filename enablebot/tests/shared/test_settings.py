@@ -336,7 +336,7 @@ def test_settings_cannot_be_changed() -> None:
         loaded.environment = "test"  # type: ignore[misc]
 
 
-# --- .env
+# .env
 
 
 @pytest.fixture
@@ -391,7 +391,7 @@ def test_a_file_that_is_not_text_is_a_fault(env_file: Path) -> None:
         load_settings(environ={}, env_file=env_file)
 
 
-# --- What development makes for itself
+# What development makes for itself
 
 
 def test_development_secrets_are_made_once_and_only_for_the_owner(tmp_path: Path) -> None:
@@ -463,7 +463,7 @@ def test_a_data_directory_that_cannot_be_written_is_named(tmp_path: Path) -> Non
         load_settings(environ={"ENABLEBOT_DATA_DIR": str(tmp_path / "file" / "below")}, env_file=None)
 
 
-# --- What is written about the settings
+# What is written about the settings
 
 
 def test_env_example_is_the_one_the_reference_gives() -> None:
