@@ -12,7 +12,6 @@ from enablebot.shared.database.embedded import EmbeddedPostgres
 from enablebot.shared.database.init_db import migrate
 from enablebot.shared.database.operations import Database
 from enablebot.shared.database.postgres import PostgresTransport
-from enablebot.shared.database.supabase import SupabaseTransport
 from enablebot.shared.database.transport import Transport
 from enablebot.shared.errors import DatabaseError, SchemaMissing
 
@@ -111,6 +110,9 @@ async def _transport(settings: "DatabaseSettings", *, role: Role, migrate_first:
             await migrate((settings.admin_url or settings.url).get_secret_value())
         return await PostgresTransport.connect(settings.url.get_secret_value(), pool_size=settings.pool_size)
     if settings.supabase_url is not None and settings.supabase_service_key is not None:
+        # Its HTTP client is weight that a process on DATABASE_URL need not carry.
+        from enablebot.shared.database.supabase import SupabaseTransport
+
         return await SupabaseTransport.connect(settings.supabase_url, settings.supabase_service_key.get_secret_value())
     server = EmbeddedPostgres(settings.data_dir)
 

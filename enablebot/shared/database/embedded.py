@@ -155,6 +155,11 @@ class EmbeddedPostgres:
 
     def _start_cold(self, binaries: Path) -> None:
         account = find_unprivileged()
+        if account.user is not None:
+            # Of all directories on the way, only this one is ours to open: for passing through, not for looking.
+            self._home.parent.chmod(self._home.parent.stat().st_mode | 0o001)
+        account.insist_on_reaching(self._home)
+        account.insist_on_reaching(binaries)
         account.take_over(self._home)
         _make_private(self._socket_dir, account)
         # Both locks name a process that is not our server: dead, or another program that got its number.

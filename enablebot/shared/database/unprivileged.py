@@ -44,16 +44,20 @@ class Unprivileged:
         )
 
     def take_over(self, path: Path) -> None:
-        """Make a file or directory belong to the account, after checking that it can be reached at all."""
+        """Make a file or directory belong to the account."""
+        if self.user is not None:
+            os.chown(path, self.user, self.user)
+
+    def insist_on_reaching(self, path: Path) -> None:
+        """Raise DatabaseError when another user than ours could not get to a directory that ours can."""
         if self.user is None:
             return
-        for parent in path.parents:
-            if not parent.stat().st_mode & stat.S_IXOTH:
+        for step in (path, *path.parents):
+            if not step.stat().st_mode & stat.S_IXOTH:
                 raise DatabaseError(
-                    f"Postgres refuses to run as root, and user `nobody` may not enter {parent}. Run EnableBot as an "
-                    "ordinary user, set ENABLEBOT_DATA_DIR to a directory everybody may pass, or set DATABASE_URL."
+                    f"Postgres refuses to run as root, and user `nobody` may not enter {step}. Run EnableBot as an "
+                    "ordinary user, move it and ENABLEBOT_DATA_DIR to where everybody may pass, or set DATABASE_URL."
                 )
-        os.chown(path, self.user, self.user)
 
 
 @cache

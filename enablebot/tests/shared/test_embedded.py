@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -237,28 +238,31 @@ class TestAsRoot:
         finally:
             end(server)
 
-    def test_without_user_namespaces_it_runs_as_nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.fixture
+    def as_nobody(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+        """A directory on a path that everybody may pass, which pytest's own is not, on a machine without namespaces."""
         monkeypatch.setattr(embedded, "find_unprivileged", lambda: Unprivileged(user=65534))
-        # pytest's own directories are closed to others.
-        directory = Path("/tmp") / f"enablebot-nobody-{os.getpid()}"
-        directory.mkdir(mode=0o755)
-        server = EmbeddedPostgres(directory, settings=QUICK)
+        with tempfile.TemporaryDirectory(dir="/tmp", prefix="enablebot-nobody-") as directory:
+            Path(directory).chmod(0o755)
+            yield Path(directory)
+
+    def test_without_user_namespaces_it_runs_as_nobody_even_in_a_private_data_directory(self, as_nobody: Path) -> None:
+        data_dir = as_nobody / "data"
+        data_dir.mkdir(mode=0o700)
+        server = EmbeddedPostgres(data_dir, settings=QUICK)
         try:
             assert from_sync(answer(server.start())) == "here"
-            pid = server.postmaster_pid()
-            assert Path(f"/proc/{pid}").stat().st_uid == 65534
+            assert Path(f"/proc/{server.postmaster_pid()}").stat().st_uid == 65534
+            assert stat.S_IMODE(data_dir.stat().st_mode) == 0o701
         finally:
             end(server)
-            subprocess.run(["rm", "-rf", str(directory)], check=True)
 
-    def test_a_directory_nobody_may_not_enter_is_refused_with_a_remedy(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(embedded, "find_unprivileged", lambda: Unprivileged(user=65534))
-        closed = tmp_path / "closed"
+    def test_a_path_that_nobody_may_not_pass_is_left_alone_and_refused_with_a_remedy(self, as_nobody: Path) -> None:
+        closed = as_nobody / "closed"
         closed.mkdir(mode=0o700)
         with pytest.raises(DatabaseError, match="ENABLEBOT_DATA_DIR"):
-            EmbeddedPostgres(closed, settings=QUICK).start()
+            EmbeddedPostgres(closed / "data", settings=QUICK).start()
+        assert stat.S_IMODE(closed.stat().st_mode) == 0o700
 
     def test_the_choice_falls_on_nobody_when_unshare_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         find_unprivileged.cache_clear()

@@ -141,5 +141,5 @@ async def test_a_gateway_that_never_answers_is_given_up() -> None:
 
 
 def test_who_uses_a_database_url_never_loads_supabase() -> None:
-    code = "import sys, enablebot.shared.database.config; sys.exit(bool({'supabase', 'postgrest'} & set(sys.modules)))"
+    code = "import sys, enablebot.shared.database.config; sys.exit(bool({'supabase', 'httpx'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
