@@ -1,0 +1,510 @@
+"""Claim, handle, settle, over a real database: nothing lost, nothing done twice, nobody in another's way."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from enablebot.api import worker as worker_module
+from enablebot.api.slack.intake import Intake
+from enablebot.api.slack.relevance import relevance
+from enablebot.api.worker import BodyUnreadable, Worker
+from enablebot.config.settings import WorkerSettings
+from enablebot.shared.database.models import ClaimedEventRow
+from enablebot.shared.database.operations import Database
+from enablebot.shared.errors import DatabaseUnavailable, SlackRateLimited, StaleClaim
+from enablebot.shared.installations import Installations
+from enablebot.shared.metrics import Metrics
+from enablebot.shared.models.question import Outcome
+from enablebot.tests.api.slack_side import OTHER_TEAM, TEAM, direct, envelope, install, next_ts, written
+
+if TYPE_CHECKING:
+    Admin: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:
+    Admin = asyncpg.Connection
+
+pytestmark = pytest.mark.anyio
+
+Handle: TypeAlias = Callable[[ClaimedEventRow], Awaitable[Outcome]]
+DONE = Outcome("done")
+# Long enough that only a wake, and never the clock, can explain what happens.
+NEVER = 3600.0
+
+
+class Script:
+    """Handlers that do what a test says, and remember what they were given."""
+
+    def __init__(self, handle: Handle | None = None, give_up: Handle | None = None) -> None:
+        self._handle = handle
+        self._give_up = give_up
+        self.handled: list[ClaimedEventRow] = []
+        self.given_up: list[tuple[str, str]] = []
+
+    async def handle(self, claimed: ClaimedEventRow) -> Outcome:
+        self.handled.append(claimed)
+        return DONE if self._handle is None else await self._handle(claimed)
+
+    async def give_up(self, claimed: ClaimedEventRow, reason: str) -> Outcome:
+        self.given_up.append((claimed.event_key, reason))
+        return Outcome("failed", reason) if self._give_up is None else await self._give_up(claimed)
+
+    @property
+    def keys(self) -> list[str]:
+        return [row.event_key for row in self.handled]
+
+
+class Bench:
+    """An inbox with two workspaces, a way to fill it and a way to run workers on it."""
+
+    def __init__(self, database: Database, installations: Installations, admin: Admin) -> None:
+        self.database = database
+        self.admin = admin
+        self.metrics = Metrics()
+        self.worker: Worker | None = None
+        self._intake = Intake(database, installations, on_accepted=self._wake)
+
+    def _wake(self) -> None:
+        if self.worker is not None:
+            self.worker.wake()
+
+    async def accept(self, key: str, *, team: str = TEAM, **fields: Any) -> None:
+        """Accept a direct message; in a lane of its own unless `thread_ts` names one."""
+        whole = envelope(direct(**fields), team=team, event_id=key)
+        relevant = relevance(whole)
+        assert relevant is not None
+        assert await self._intake.accept(relevant, written(whole)) == "accepted"
+
+    @asynccontextmanager
+    async def working(self, script: Script, *, drain_seconds: float = 5, **settings: Any) -> AsyncIterator[Worker]:
+        """A worker that runs meanwhile and is drained at the end."""
+        given = {"lease_seconds": 60, "concurrency": 8, "tenant_concurrency": 8, "time_scale": 0.01, **settings}
+        self.worker = Worker(self.database, script, WorkerSettings(**given), metrics=self.metrics, jitter=lambda: 0.5)
+        self.worker.start()
+        try:
+            yield self.worker
+        finally:
+            await self.worker.drain(drain_seconds)
+
+    async def events(self) -> dict[str, asyncpg.Record]:
+        rows = await self.admin.fetch("select * from enablebot.inbox order by id")
+        return {row["event_key"]: row for row in rows}
+
+    async def wait_for(self, ready: Callable[[dict[str, asyncpg.Record]], bool]) -> dict[str, asyncpg.Record]:
+        async with asyncio.timeout(20):
+            while not ready(events := await self.events()):
+                await asyncio.sleep(0.01)
+            return events
+
+    async def finished(self) -> dict[str, asyncpg.Record]:
+        return await self.wait_for(lambda events: all(row["state"] in {"done", "set_aside"} for row in events.values()))
+
+
+@pytest.fixture
+async def bench(api_database: Database, installations: Installations, admin: Admin) -> Bench:
+    await install(installations, TEAM)
+    await install(installations, OTHER_TEAM)
+    return Bench(api_database, installations, admin)
+
+
+@pytest.fixture
+def only_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that never look by themselves."""
+    monkeypatch.setattr(worker_module, "SHORTEST_PAUSE_SECONDS", NEVER)
+    monkeypatch.setattr(worker_module, "LONGEST_PAUSE_SECONDS", NEVER)
+
+
+async def failing(_: ClaimedEventRow) -> Outcome:
+    raise RuntimeError("a fault of ours")
+
+
+async def test_an_event_is_handled_settled_and_its_body_forgotten(bench: Bench) -> None:
+    await bench.accept("Ev1")
+    script = Script()
+    async with bench.working(script):
+        events = await bench.finished()
+    assert (events["Ev1"]["outcome"], events["Ev1"]["attempts"]) == ("done", 1)
+    assert script.keys == ["Ev1"]
+    assert await bench.admin.fetchval("select count(*) from enablebot.event_bodies") == 0
+    assert bench.metrics.registry.get_sample_value("enablebot_events_settled_total", {"outcome": "done"}) == 1
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_an_accepted_event_wakes_the_worker_of_its_process(bench: Bench) -> None:
+    script = Script()
+    async with bench.working(script, time_scale=1):
+        await asyncio.sleep(0.05)
+        await bench.accept("Ev1")
+        await bench.finished()
+        await bench.accept("Ev2")
+        await bench.finished()
+    assert script.keys == ["Ev1", "Ev2"]
+
+
+async def test_an_event_accepted_by_another_process_is_found_by_looking(bench: Bench) -> None:
+    script = Script()
+    async with bench.working(script):
+        bench.worker, here = None, bench.worker
+        await bench.accept("Ev1")
+        await bench.finished()
+        bench.worker = here
+    assert script.keys == ["Ev1"]
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_one_conversation_goes_in_order_while_others_go_beside_it(bench: Bench) -> None:
+    root = next_ts()
+    go_on, running, log = asyncio.Event(), Counter[str | None](), list[str]()
+
+    async def handle(row: ClaimedEventRow) -> Outcome:
+        running[row.lane] += 1
+        assert running[row.lane] == 1
+        log.append(row.event_key)
+        if row.event_key == "Ev1":
+            await go_on.wait()
+        running[row.lane] -= 1
+        return DONE
+
+    async with bench.working(Script(handle), time_scale=1):
+        for number in (1, 2, 3):
+            await bench.accept(f"Ev{number}", ts=root if number == 1 else next_ts(), thread_ts=root)
+        await bench.accept("EvBeside")
+        await bench.wait_for(lambda events: events["EvBeside"]["state"] == "done")
+        assert log == ["Ev1", "EvBeside"]
+        go_on.set()
+        await bench.finished()
+    assert log == ["Ev1", "EvBeside", "Ev2", "Ev3"]
+
+
+async def test_no_more_than_its_share_runs_at_once(bench: Bench) -> None:
+    running, most, started, go_on = Counter[UUID](), Counter[Any](), asyncio.Semaphore(0), asyncio.Event()
+
+    async def handle(row: ClaimedEventRow) -> Outcome:
+        running[row.tenant_id] += 1
+        most[row.tenant_id] = max(most[row.tenant_id], running[row.tenant_id])
+        most["all"] = max(most["all"], running.total())
+        started.release()
+        await go_on.wait()
+        running[row.tenant_id] -= 1
+        return DONE
+
+    for number in range(8):
+        await bench.accept(f"EvA{number}", team=TEAM)
+    for number in range(3):
+        await bench.accept(f"EvB{number}", team=OTHER_TEAM)
+    async with bench.working(Script(handle), concurrency=5, tenant_concurrency=3):
+        for _ in range(5):
+            await started.acquire()
+        go_on.set()
+        await bench.finished()
+    assert most["all"] <= 5
+    assert all(count <= 3 for tenant, count in most.items() if tenant != "all")
+
+
+async def test_what_fails_is_tried_three_times_and_then_given_up_in_words(bench: Bench) -> None:
+    await bench.accept("Ev1")
+    script = Script(failing)
+    async with bench.working(script):
+        events = await bench.finished()
+    assert script.keys == ["Ev1"] * 3
+    assert [row.attempts for row in script.handled] == [1, 2, 3]
+    assert script.given_up == [("Ev1", "RuntimeError")]
+    assert (events["Ev1"]["outcome"], events["Ev1"]["reason"]) == ("failed", "RuntimeError")
+
+
+async def test_a_wish_to_try_again_is_granted_twice(bench: Bench) -> None:
+    async def later(_: ClaimedEventRow) -> Outcome:
+        return Outcome("retry", "not now")
+
+    await bench.accept("Ev1")
+    script = Script(later)
+    async with bench.working(script):
+        events = await bench.finished()
+    assert len(script.handled) == 3
+    assert script.given_up == [("Ev1", "not now")]
+    assert events["Ev1"]["outcome"] == "failed"
+
+
+async def test_giving_up_that_fails_still_ends_the_event(bench: Bench) -> None:
+    await bench.accept("Ev1")
+    async with bench.working(Script(failing, failing)):
+        events = await bench.finished()
+    assert (events["Ev1"]["outcome"], events["Ev1"]["reason"]) == ("failed", "RuntimeError")
+
+
+async def test_slacks_waiting_time_is_kept(bench: Bench) -> None:
+    async def limited(_: ClaimedEventRow) -> Outcome:
+        raise SlackRateLimited("slow down", method="chat.postMessage", retry_after=1000)
+
+    await bench.accept("Ev1")
+    async with bench.working(Script(limited)):
+        events = await bench.wait_for(lambda events: events["Ev1"]["reason"] is not None)
+    assert (events["Ev1"]["state"], events["Ev1"]["attempts"]) == ("ready", 1)
+    waits = await bench.admin.fetchval("select available_at - now() > interval '900 s' from enablebot.inbox")
+    assert waits is True
+
+
+async def test_an_event_that_cannot_be_read_is_set_aside_at_once_and_blocks_nobody(bench: Bench) -> None:
+    async def unreadable(row: ClaimedEventRow) -> Outcome:
+        if row.event_key == "Ev1":
+            raise BodyUnreadable("The key “k1” is missing.")
+        return DONE
+
+    root = next_ts()
+    await bench.accept("Ev1", ts=root)
+    await bench.accept("Ev2", thread_ts=root)
+    async with bench.working(Script(unreadable)):
+        events = await bench.finished()
+    assert (events["Ev1"]["state"], events["Ev1"]["attempts"]) == ("set_aside", 1)
+    assert events["Ev1"]["reason"] == "The key “k1” is missing."
+    assert events["Ev2"]["outcome"] == "done"
+
+
+async def test_what_was_settled_with_its_answer_is_not_settled_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def settled(row: ClaimedEventRow) -> Outcome:
+        await settle(row)
+        return Outcome("settled")
+
+    async def settle(row: ClaimedEventRow) -> None:
+        await settle_events(
+            tenant_ids=[row.tenant_id],
+            ids=[row.id],
+            tokens=[row.claim_token],
+            outcomes=["done"],
+            reasons=["by the answer"],
+            delays=[0],
+        )
+
+    async def refuse(**_: Any) -> Any:
+        raise AssertionError("settled twice")
+
+    settle_events = bench.database.settle_events
+    monkeypatch.setattr(bench.database, "settle_events", refuse)
+    await bench.accept("Ev1")
+    async with bench.working(Script(settled)):
+        events = await bench.finished()
+    assert events["Ev1"]["reason"] == "by the answer"
+
+
+async def test_a_worker_whose_event_was_taken_over_stops_and_settles_nothing(bench: Bench) -> None:
+    started, stopped = asyncio.Event(), asyncio.Event()
+
+    async def handle(_: ClaimedEventRow) -> Outcome:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            stopped.set()
+            raise
+        return DONE
+
+    await bench.accept("Ev1")
+    async with bench.working(Script(handle), lease_seconds=1):
+        await started.wait()
+        somebody_else = uuid4()
+        await bench.admin.execute(
+            "update enablebot.inbox set claim_token = $1, lease_until = now() + interval '1 hour'", somebody_else
+        )
+        await stopped.wait()
+    events = await bench.events()
+    assert (events["Ev1"]["state"], events["Ev1"]["claim_token"]) == ("claimed", somebody_else)
+
+
+async def test_a_stale_token_stops_the_handler_without_a_word(bench: Bench) -> None:
+    handled = asyncio.Event()
+
+    async def stale(_: ClaimedEventRow) -> Outcome:
+        handled.set()
+        raise StaleClaim("somebody else")
+
+    await bench.accept("Ev1")
+    script = Script(stale)
+    async with bench.working(script):
+        await handled.wait()
+    assert (await bench.events())["Ev1"]["state"] == "claimed"
+    assert script.given_up == []
+
+
+async def test_leases_are_renewed_while_a_handler_runs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    renewals, enough = 0, asyncio.Event()
+    renew = bench.database.renew_leases
+
+    async def counting(**arguments: Any) -> Any:
+        nonlocal renewals
+        renewed = await renew(**arguments)
+        renewals += 1
+        # More often than a lease has thirds: without renewal it would have run out.
+        if renewals == 5:
+            enough.set()
+        return renewed
+
+    async def handle(_: ClaimedEventRow) -> Outcome:
+        await enough.wait()
+        return DONE
+
+    monkeypatch.setattr(bench.database, "renew_leases", counting)
+    await bench.accept("Ev1")
+    script, idle = Script(handle), Script()
+    async with bench.working(script, lease_seconds=1):
+        first = bench.worker
+        async with bench.working(idle, lease_seconds=1):
+            events = await bench.finished()
+        bench.worker = first
+    assert (events["Ev1"]["outcome"], events["Ev1"]["attempts"]) == ("done", 1)
+    assert idle.handled == []
+
+
+async def test_without_the_database_a_handler_stops_when_its_lease_would_have_run_out(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = asyncio.Event()
+
+    async def handle(_: ClaimedEventRow) -> Outcome:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            stopped.set()
+            raise
+        return DONE
+
+    async def gone(**_: Any) -> Any:
+        raise DatabaseUnavailable("gone")
+
+    monkeypatch.setattr(bench.database, "renew_leases", gone)
+    await bench.accept("Ev1")
+    async with bench.working(Script(handle), lease_seconds=1):
+        async with asyncio.timeout(20):
+            await stopped.wait()
+
+
+async def test_an_event_of_a_worker_that_died_comes_back_by_itself(bench: Bench) -> None:
+    await bench.accept("Ev1")
+    dead = await bench.database.claim_events(worker="dead", after_tenant=None, limit=1, tenant_cap=8, lease_seconds=1)
+    assert [row.event_key for row in dead] == ["Ev1"]
+    script = Script()
+    async with bench.working(script):
+        events = await bench.finished()
+    assert (events["Ev1"]["outcome"], script.handled[0].attempts) == ("done", 2)
+
+
+async def test_a_drain_lets_handlers_finish(bench: Bench) -> None:
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handle(_: ClaimedEventRow) -> Outcome:
+        started.set()
+        await go_on.wait()
+        return DONE
+
+    await bench.accept("Ev1")
+    async with bench.working(Script(handle)) as worker:
+        await started.wait()
+        draining = asyncio.create_task(worker.drain(10))
+        await asyncio.sleep(0.01)
+        await bench.accept("Ev2")
+        go_on.set()
+        await draining
+    events = await bench.events()
+    assert (events["Ev1"]["outcome"], events["Ev2"]["state"]) == ("done", "ready")
+
+
+async def test_a_drain_gives_back_what_does_not_finish_and_takes_no_attempt_for_it(bench: Bench) -> None:
+    started = asyncio.Event()
+
+    async def handle(_: ClaimedEventRow) -> Outcome:
+        started.set()
+        await asyncio.Event().wait()
+        return DONE
+
+    await bench.accept("Ev1")
+    async with bench.working(Script(handle)) as worker:
+        await started.wait()
+        await worker.drain(0)
+    events = await bench.events()
+    assert (events["Ev1"]["state"], events["Ev1"]["attempts"]) == ("ready", 0)
+    after = Script()
+    async with bench.working(after):
+        await bench.finished()
+    assert after.keys == ["Ev1"]
+
+
+async def test_an_outcome_survives_a_database_that_is_away_for_a_while(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, failures = bench.database.settle_events, 2
+
+    async def flaky(**arguments: Any) -> Any:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise DatabaseUnavailable("gone")
+        return await settle(**arguments)
+
+    monkeypatch.setattr(bench.database, "settle_events", flaky)
+    monkeypatch.setattr(worker_module, "SHORTEST_PAUSE_SECONDS", 0.01)
+    await bench.accept("Ev1")
+    script = Script()
+    async with bench.working(script, time_scale=1):
+        events = await bench.finished()
+    assert (events["Ev1"]["outcome"], script.keys) == ("done", ["Ev1"])
+
+
+async def test_a_database_that_is_away_does_not_end_the_worker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim, failures = bench.database.claim_events, 3
+
+    async def flaky(**arguments: Any) -> Any:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise DatabaseUnavailable("gone") if failures else ValueError("a strange row")
+        return await claim(**arguments)
+
+    monkeypatch.setattr(bench.database, "claim_events", flaky)
+    await bench.accept("Ev1")
+    async with bench.working(Script()):
+        await bench.finished()
+
+
+async def test_what_finishes_together_is_settled_together(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle, sizes, together = bench.database.settle_events, list[int](), asyncio.Event()
+
+    async def counting(**arguments: Any) -> Any:
+        sizes.append(len(arguments["ids"]))
+        return await settle(**arguments)
+
+    async def handle(row: ClaimedEventRow) -> Outcome:
+        if row.event_key == "Ev7":
+            together.set()
+        await together.wait()
+        return DONE
+
+    monkeypatch.setattr(bench.database, "settle_events", counting)
+    for number in range(8):
+        await bench.accept(f"Ev{number}")
+    async with bench.working(Script(handle)):
+        await bench.finished()
+    assert sum(sizes) == 8
+    assert len(sizes) <= 2
+
+
+async def test_two_workers_share_an_inbox_and_no_event(bench: Bench) -> None:
+    for number in range(40):
+        await bench.accept(f"Ev{number:02d}", team=(TEAM, OTHER_TEAM)[number % 2])
+
+    both = asyncio.Event()
+
+    async def once_both_have_begun(_: ClaimedEventRow) -> Outcome:
+        if first.handled and second.handled:
+            both.set()
+        await both.wait()
+        return DONE
+
+    first, second = Script(once_both_have_begun), Script(once_both_have_begun)
+    async with bench.working(first, concurrency=3), bench.working(second, concurrency=3):
+        await bench.finished()
+    assert sorted(first.keys + second.keys) == [f"Ev{number:02d}" for number in range(40)]
