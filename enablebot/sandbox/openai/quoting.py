@@ -63,6 +63,8 @@ class _Material:
 
 
 _PASSAGE = re.compile(r"<passage\b(?P<attributes>[^>]*)>(?P<text>.*?)</passage\b[^>]*>", re.DOTALL | re.IGNORECASE)
+# A prompt may fence what a person wrote, as in <message mark="…">…</message>; a model answers what is inside.
+_FENCE = re.compile(r"\A\s*<(?P<tag>[a-z][\w-]*)\b[^>]*>(?P<text>.*)</(?P=tag)\b[^>]*>\s*\Z", re.DOTALL | re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"(?P<name>[\w-]+)\s*=\s*(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>[^\s\"'>]+))")
 _ORDER = re.compile(r"\[\[(?P<verb>long|refuse|empty|tool)\b\s*(?P<rest>.*?)\]\]", re.DOTALL)
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+")
@@ -250,7 +252,9 @@ def _long(words: int) -> str:
 
 
 def _without_passages(text: str) -> str:
-    return _PASSAGE.sub("", text).strip()
+    bare = _PASSAGE.sub("", text).strip()
+    fenced = _FENCE.match(bare)
+    return fenced["text"].strip() if fenced else bare
 
 
 def _sentences(text: str) -> list[str]:

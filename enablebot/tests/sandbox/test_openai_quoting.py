@@ -50,6 +50,13 @@ def test_without_passages_the_question_is_quoted() -> None:
     assert "\n- " in said
 
 
+def test_the_fence_a_prompt_puts_around_a_person_s_words_is_not_answered() -> None:
+    said = think([Turn("user", '<message mark="8f3a" from="U1">\nWhere is the canteen?\n</message mark="8f3a">')]).text
+
+    assert "Where is the canteen?" in said
+    assert "mark" not in said
+
+
 def test_a_follow_up_depends_on_what_was_said_before() -> None:
     alone = think([Turn("user", "When is the launch?")]).text
     later = think(
