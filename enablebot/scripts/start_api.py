@@ -17,7 +17,7 @@ def main() -> None:
     """Settings in, app, serve; what is wrong at the start is said once, without a traceback."""
     try:
         settings = load_settings(service="api")
-        configure_logging(settings.logging)
+        configure_logging(settings.logging, secrets=settings.secret_values())
         serve(
             create_app(settings),
             host=settings.http.api_host,
