@@ -1,17 +1,14 @@
 """What every test shares: asyncio as the only backend, and databases of its own (see `tests/database.py`)."""
 
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
 
 from enablebot.shared.database.embedded import Version
+from enablebot.shared.database.operations import Database
 from enablebot.shared.database.postgres import PostgresTransport
 from enablebot.tests.database import VERSIONS, PostgresServer, PostgresServers
-
-if TYPE_CHECKING:
-    from enablebot.shared.database.operations import Database
 
 
 @pytest.fixture(scope="session")
@@ -86,28 +83,22 @@ async def transport(services_url: str) -> AsyncIterator[PostgresTransport]:
 
 
 @pytest.fixture
-def database(transport: PostgresTransport) -> "Database":
+def database(transport: PostgresTransport) -> Database:
     """Every operation, as a login that may do what both services may, and nothing else."""
-    from enablebot.shared.database.operations import Database
-
     return Database(transport)
 
 
 @pytest.fixture
-async def api_database(api_url: str) -> AsyncIterator["Database"]:
+async def api_database(api_url: str) -> AsyncIterator[Database]:
     """Every operation, as a login that may do what api may."""
-    from enablebot.shared.database.operations import Database
-
     opened = await PostgresTransport.connect(api_url)
     yield Database(opened)
     await opened.aclose()
 
 
 @pytest.fixture
-async def web_database(web_url: str) -> AsyncIterator["Database"]:
+async def web_database(web_url: str) -> AsyncIterator[Database]:
     """Every operation, as a login that may do what web may."""
-    from enablebot.shared.database.operations import Database
-
     opened = await PostgresTransport.connect(web_url)
     yield Database(opened)
     await opened.aclose()
