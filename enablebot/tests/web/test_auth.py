@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 from hashlib import sha256
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -17,20 +17,22 @@ from enablebot.tests.web.visiting import (
     ADA,
     BEN,
     EVA,
+    EXCHANGE,
     GLOBEX,
-    GUS,
     HTTP_URL,
     HTTPS_URL,
     Visitor,
+    callback,
     cookie_lines,
+    exchanges,
     opened,
     settings_for,
+    state_in,
 )
 from enablebot.web.main import create_app
 
 pytestmark = pytest.mark.anyio
 
-EXCHANGE = "oauth.v2.access"
 STRANGE_VALUES = {
     "empty": "",
     "short": "a" * 42,
@@ -41,18 +43,6 @@ STRANGE_VALUES = {
     "path": "../" * 14 + "a",
     "line-break": "a" * 43 + "\n",
 }
-
-
-def exchanges(sandbox: Sandbox) -> int:
-    return len(sandbox.ledger.calls_of(EXCHANGE))
-
-
-def callback(**query: str) -> str:
-    return f"/slack/oauth_redirect?{urlencode(query)}"
-
-
-def state_in(address: str) -> str:
-    return parse_qs(urlsplit(address).query)["state"][0]
 
 
 async def test_the_button_leads_to_slacks_consent_page_with_our_scopes_and_no_more(
@@ -143,33 +133,29 @@ async def test_installation_and_session_are_audited(visitor: Visitor, admin: Adm
     assert [row["action"] for row in rows][1:] == ["session.start"]
 
 
-@pytest.mark.parametrize("state", STRANGE_VALUES.values(), ids=STRANGE_VALUES)
-async def test_a_state_we_never_gave_away_reaches_nobody(visitor: Visitor, sandbox: Sandbox, state: str) -> None:
+async def test_a_state_we_never_gave_away_reaches_nobody(visitor: Visitor, sandbox: Sandbox) -> None:
     await visitor.begin()
-    response = await visitor.get(callback(code="1.2.3", state=state))
-    assert response.status_code == 400
-    assert "Start" in response.text
+    for kind, state in STRANGE_VALUES.items():
+        response = await visitor.get(callback(code="1.2.3", state=state))
+        assert response.status_code == 400, kind
+        assert "Start" in response.text, kind
     assert exchanges(sandbox) == 0
 
 
-@pytest.mark.parametrize("query", [{}, {"code": "1.2.3"}, {"state": "a" * 43}, {"unrelated": "1"}])
-async def test_a_callback_without_code_or_state_says_where_to_start(
-    visitor: Visitor, sandbox: Sandbox, query: dict[str, str]
-) -> None:
+async def test_a_callback_without_code_or_state_says_where_to_start(visitor: Visitor, sandbox: Sandbox) -> None:
     await visitor.begin()
-    response = await visitor.get(callback(**query))
-    assert response.status_code == 400
-    assert "Start from Add to Slack" in response.text
+    for query in ({}, {"code": "1.2.3"}, {"state": "a" * 43}, {"unrelated": "1"}):
+        response = await visitor.get(callback(**query))
+        assert response.status_code == 400
+        assert "Start from Add to Slack" in response.text
     assert exchanges(sandbox) == 0
 
 
-@pytest.mark.parametrize("name", ["code", "state", "error"])
-async def test_a_value_longer_than_any_of_slacks_is_refused_unread(
-    visitor: Visitor, sandbox: Sandbox, name: str
-) -> None:
-    response = await visitor.get(callback(**({"code": "1", "state": "2"} | {name: "a" * 2000})))
-    assert response.status_code == 422
-    assert "a" * 100 not in response.text
+async def test_a_value_longer_than_any_of_slacks_is_refused_unread(visitor: Visitor, sandbox: Sandbox) -> None:
+    for name in ("code", "state", "error"):
+        response = await visitor.get(callback(**({"code": "1", "state": "2"} | {name: "a" * 2000})))
+        assert response.status_code == 422, name
+        assert "a" * 100 not in response.text
     assert exchanges(sandbox) == 0
 
 
@@ -247,104 +233,6 @@ async def test_two_tabs_of_one_browser_can_both_be_finished(visitor: Visitor) ->
     assert (await visitor.get(visitor.consent(second, team=GLOBEX, user=EVA))).status_code == 303
 
 
-async def test_cancelling_is_no_fault_and_uses_the_state_up(visitor: Visitor, sandbox: Sandbox) -> None:
-    begun = await visitor.begin()
-    response = await visitor.get(visitor.consent(begun, allow=False))
-    assert response.status_code == 403
-    assert "EnableBot was not added" in response.text
-    assert (await visitor.get(callback(code="1.2.3", state=state_in(begun)))).status_code == 400
-    assert exchanges(sandbox) == 0
-
-
-async def test_a_guest_is_told_to_ask_an_admin(visitor: Visitor, sandbox: Sandbox) -> None:
-    response = await visitor.get(visitor.consent(await visitor.begin(), user=GUS))
-    assert response.status_code == 403
-    assert "ask an admin" in response.text
-    assert exchanges(sandbox) == 0
-
-
-async def test_an_error_with_a_code_beside_it_reaches_nobody(visitor: Visitor, sandbox: Sandbox) -> None:
-    state = state_in(await visitor.begin())
-    response = await visitor.get(callback(error="access_denied", code="1.2.3", state=state))
-    assert response.status_code == 403
-    assert exchanges(sandbox) == 0
-
-
-async def test_a_code_that_slack_never_gave_is_answered_with_a_way_to_start_again(
-    visitor: Visitor, sandbox: Sandbox, admin: Admin
-) -> None:
-    response = await visitor.get(callback(code="1.2.3", state=state_in(await visitor.begin())))
-    assert response.status_code == 400
-    assert "Slack did not accept this attempt" in response.text
-    assert exchanges(sandbox) == 1
-    assert await admin.fetchval("select count(*) from enablebot.installations") == 0
-    assert visitor.cookie("enablebot_session") is None
-
-
-async def test_a_wrong_client_secret_is_named_as_our_own_fault(
-    web_database: Database, sandbox: Sandbox, admin: Admin
-) -> None:
-    settings = settings_for(sandbox.base_url, client_secret="not-the-secret-of-this-app")
-    async with opened(create_app(settings, database=web_database)) as served:
-        visitor = Visitor(served, sandbox, HTTPS_URL)
-        response = await visitor.install()
-    assert response.status_code == 500
-    assert "SLACK_CLIENT_SECRET" in response.text
-    assert "not-the-secret-of-this-app" not in response.text
-    assert await admin.fetchval("select count(*) from enablebot.tenants") == 0
-
-
-async def test_without_credentials_the_button_says_what_is_missing(web_database: Database, sandbox: Sandbox) -> None:
-    settings = settings_for(sandbox.base_url)
-    bare = settings.slack.model_copy(update={"client_id": None, "client_secret": None})
-    app = create_app(settings.model_copy(update={"slack": bare}), database=web_database)
-    async with opened(app) as served:
-        visitor = Visitor(served, sandbox, HTTPS_URL)
-        for address in ("/slack/install", callback(code="1", state="a" * 43)):
-            response = await visitor.get(address)
-            assert response.status_code == 503
-            assert "SLACK_CLIENT_ID" in response.text
-    assert exchanges(sandbox) == 0
-
-
-@pytest.mark.parametrize("method", [EXCHANGE, "auth.test"])
-@pytest.mark.parametrize(
-    ("fault", "status"),
-    [
-        ({"kind": "status", "status": 500}, 502),
-        ({"kind": "lost_answer"}, 502),
-        ({"kind": "reset"}, 502),
-        ({"kind": "ratelimit", "retry_after": 7}, 503),
-        ({"kind": "error", "error": "internal_error"}, 502),
-        ({"kind": "error", "error": "a_code_of_next_year"}, 502),
-        ({"kind": "error", "error": "account_inactive"}, 502),
-        ({"kind": "error", "error": "cannot_install_an_org_installed_app"}, 409),
-    ],
-    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else str(value),
-)
-async def test_slack_in_trouble_is_a_page_and_installs_nothing(
-    visitor: Visitor, sandbox: Sandbox, admin: Admin, method: str, fault: dict[str, object], status: int
-) -> None:
-    address = visitor.consent(await visitor.begin())
-    sandbox.faults.add(method, **fault)  # type: ignore[arg-type]
-    response = await visitor.get(address)
-    assert response.status_code == status
-    assert "What you can do" in response.text
-    assert await admin.fetchval("select count(*) from enablebot.installations") == 0
-    assert visitor.cookie("enablebot_session") is None
-    assert exchanges(sandbox) == 1
-    assert (await visitor.install()).status_code == 303
-
-
-async def test_slack_out_of_reach_is_a_page(web_database: Database, sandbox: Sandbox) -> None:
-    async with opened(create_app(settings_for("http://127.0.0.1:9"), database=web_database)) as served:
-        visitor = Visitor(served, sandbox, HTTPS_URL)
-        response = await visitor.get(callback(code="1.2.3", state=state_in(await visitor.begin())))
-    assert response.status_code == 502
-    assert "Slack did not answer" in response.text
-    assert response.headers["retry-after"] == "60"
-
-
 async def test_fewer_scopes_than_needed_are_kept_and_shown(visitor: Visitor, admin: Admin) -> None:
     response = await visitor.install(scopes="chat:write,app_mentions:read")
     assert response.headers["location"] == "/dashboard"
@@ -366,100 +254,6 @@ async def test_adding_it_again_keeps_one_tenant_and_one_living_token(new_visitor
     assert sorted((row["status"], row["gone"]) for row in rows) == [("active", False), ("replaced", True)]
 
 
-ELSEWHERE = [
-    "https://evil.example",
-    "//evil.example",
-    "///evil.example",
-    "////evil.example",
-    "/\\evil.example",
-    "\\\\evil.example",
-    "\\/evil.example",
-    "https:evil.example",
-    "https:/evil.example",
-    "https:///evil.example",
-    "http://evil.example",
-    "HTTPS://EVIL.EXAMPLE",
-    "javascript:alert(1)",
-    "JaVaScRiPt:alert(1)",
-    "data:text/html,<script>alert(1)</script>",
-    "vbscript:msgbox(1)",
-    "/%2f%2fevil.example",
-    "/%5cevil.example",
-    "%2f%2fevil.example",
-    "/dashboard@evil.example",
-    "@evil.example",
-    "https://bot.example.com@evil.example",
-    "https://bot.example.com.evil.example",
-    "https://evil.example#bot.example.com",
-    "https://evil.example?bot.example.com",
-    "https://evil.example\\@bot.example.com",
-    "/dashboard\r\nLocation: https://evil.example",
-    "/dashboard%0d%0aLocation:%20https://evil.example",
-    "\t//evil.example",
-    " //evil.example",
-    "\n//evil.example",
-    "\x00//evil.example",
-    "/.evil.example",
-    "/..//evil.example",
-    "/./\\evil.example",
-    "//evil.example/%2e%2e",
-    "//evil%E3%80%82example",
-    "//evil。example",
-    "https://еvil.example",
-    "//[::1]",
-    "//0x7f000001",
-    "//2130706433",
-    "ftp://evil.example",
-    "file:///etc/passwd",
-    "//evil.example:443",
-    "///evil.example/dashboard",
-    "http:////evil.example",
-    ".evil.example",
-    "?next=//evil.example",
-    "#//evil.example",
-]
-
-
-@pytest.mark.parametrize("name", ["next", "return_to", "redirect_uri", "redirect", "url"])
-async def test_no_parameter_ever_decides_where_a_browser_is_sent(visitor: Visitor, sandbox: Sandbox, name: str) -> None:
-    assert len(ELSEWHERE) == 50
-    for payload in ELSEWHERE:
-        response = await visitor.get("/slack/install", params={name: payload})
-        location = urlsplit(response.headers["location"])
-        assert f"{location.scheme}://{location.netloc}" == sandbox.base_url
-        assert parse_qs(location.query)["redirect_uri"] == [f"{HTTPS_URL}/slack/oauth_redirect"]
-        assert "evil" not in response.headers["location"]
-    finished = visitor.consent(await visitor.begin())
-    response = await visitor.get(f"{finished}&{urlencode({name: ELSEWHERE[0]})}")
-    assert response.headers["location"] == "/dashboard"
-
-
-@pytest.mark.parametrize("header", ["Host", "X-Forwarded-Host", "X-Original-Host", "Forwarded"])
-async def test_no_header_ever_decides_where_a_browser_is_sent(visitor: Visitor, sandbox: Sandbox, header: str) -> None:
-    value = "host=evil.example" if header == "Forwarded" else "evil.example"
-    response = await visitor.get("/slack/install", headers={header: value})
-    assert response.headers["location"].startswith(f"{sandbox.base_url}/oauth/v2/authorize?")
-    assert "evil" not in response.headers["location"]
-
-
-@pytest.mark.parametrize("address", ["/static", "/dashboard/", "//evil.example", "//evil.example/x", "/slack/install/"])
-async def test_no_tidying_of_an_address_sends_a_browser_to_the_host_it_named(visitor: Visitor, address: str) -> None:
-    response = await visitor.http.get(HTTPS_URL + address, headers={"Host": "evil.example"})
-    assert response.status_code == 404
-    assert "location" not in response.headers
-
-
-async def test_on_this_machine_an_installation_starts_where_slack_will_come_back_to(
-    web_database: Database, sandbox: Sandbox
-) -> None:
-    app = create_app(settings_for(sandbox.base_url, public_url=HTTP_URL), database=web_database)
-    async with opened(app) as served:
-        visitor = Visitor(served, sandbox, "http://127.0.0.1:8000")
-        response = await visitor.get("/slack/install")
-    assert response.headers["location"] == f"{HTTP_URL}/slack/install"
-    assert not cookie_lines(response)
-
-
 async def test_looking_with_head_uses_nothing_up(visitor: Visitor, sandbox: Sandbox, admin: Admin) -> None:
     assert (await visitor.http.head("/slack/install")).status_code == 204
     assert await admin.fetchval("select count(*) from enablebot.oauth_states") == 0
@@ -467,15 +261,6 @@ async def test_looking_with_head_uses_nothing_up(visitor: Visitor, sandbox: Sand
     assert (await visitor.http.head(address)).status_code == 204
     assert exchanges(sandbox) == 0
     assert (await visitor.get(address)).status_code == 303
-
-
-async def test_what_slack_says_in_the_address_is_never_repeated(visitor: Visitor) -> None:
-    for payload in ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "ALARM call +1 555 0100"):
-        response = await visitor.get(callback(error=payload, error_description=payload, state="a" * 43))
-        assert response.status_code == 502
-        assert payload not in response.text
-        assert "alert(1)" not in response.text
-        assert "555" not in response.text
 
 
 async def test_an_installation_leaves_no_secret_in_the_log_at_its_most_talkative(

@@ -13,8 +13,7 @@ from enablebot.shared.sensitive import Sensitive
 from enablebot.shared.slack.client import SlackClients
 from enablebot.tests.web.conftest import Admin
 from enablebot.tests.web.reading import Page
-from enablebot.tests.web.test_auth import callback, state_in
-from enablebot.tests.web.visiting import HTTPS_URL, Visitor, opened, settings_for
+from enablebot.tests.web.visiting import HTTPS_URL, Visitor, callback, opened, settings_for, state_in
 from enablebot.web.main import create_app
 
 pytestmark = pytest.mark.anyio

@@ -46,16 +46,13 @@ async def signed_in(visitor: Visitor, *, team: str = ACME, user: str = ADA) -> s
     return session
 
 
-@pytest.mark.parametrize(
-    "session",
-    [None, "", "a" * 43, "a" * 42, "a" * 44, "' or 1=1 --", "a" * 4000, "\x7f" * 43],
-)
-async def test_without_a_session_of_ours_there_is_no_dashboard(new_visitor: NewVisitor, session: str | None) -> None:
+async def test_without_a_session_of_ours_there_is_no_dashboard(new_visitor: NewVisitor) -> None:
     await signed_in(new_visitor())
-    response = await dashboard_with(new_visitor, session)
-    assert response.status_code == 401
-    assert "You are not signed in" in response.text
-    assert "Acme" not in response.text
+    for session in (None, "", "a" * 43, "a" * 42, "a" * 44, "' or 1=1 --", "a" * 4000, "\x7f" * 43):
+        response = await dashboard_with(new_visitor, session)
+        assert response.status_code == 401, session
+        assert "You are not signed in" in response.text
+        assert "Acme" not in response.text
 
 
 async def test_the_session_cookie_is_bound_to_this_host_over_https(visitor: Visitor) -> None:
@@ -216,42 +213,40 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize("headers", FOREIGN, ids=lambda headers: " ".join(map(":".join, headers.items())) or "none")
-async def test_a_form_sent_from_anywhere_else_changes_nothing(
-    visitor: Visitor, admin: Admin, headers: dict[str, str]
-) -> None:
+async def test_a_form_sent_from_anywhere_else_changes_nothing(visitor: Visitor, admin: Admin) -> None:
     await signed_in(visitor)
     token = form_token((await visitor.get("/dashboard")).text)
-    response = await visitor.http.post("/logout", data={"csrf_token": token}, headers=headers)
-    assert response.status_code == 403
-    assert "not sent from EnableBot" in response.text
+    for headers in FOREIGN:
+        response = await visitor.http.post("/logout", data={"csrf_token": token}, headers=headers)
+        assert response.status_code == 403, headers
+        assert "not sent from EnableBot" in response.text
     assert await admin.fetchval("select count(*) from enablebot.sessions") == 1
 
 
 OWN = {"Sec-Fetch-Site": "same-origin", "Origin": HTTPS_URL}
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        "",
-        "csrf_token=",
-        "csrf_token=" + "0" * 64,
-        "other={token}",
-        "csrf_token={token}&csrf_token={token}",
-        "csrf_token={token}0",
-        "csrf_token=%ff%fe",
-        "&".join(f"f{n}=1" for n in range(1000)),
-        '{{"csrf_token": "{token}"}}',
-        "csrf_token\x00={token}",
-    ],
-)
-async def test_a_form_without_the_sessions_own_token_changes_nothing(visitor: Visitor, admin: Admin, body: str) -> None:
+WITHOUT_TOKEN = [
+    "",
+    "csrf_token=",
+    "csrf_token=" + "0" * 64,
+    "other={token}",
+    "csrf_token={token}&csrf_token={token}",
+    "csrf_token={token}0",
+    "csrf_token=%ff%fe",
+    "&".join(f"f{n}=1" for n in range(1000)),
+    '{{"csrf_token": "{token}"}}',
+    "csrf_token\x00={token}",
+]
+
+
+async def test_a_form_without_the_sessions_own_token_changes_nothing(visitor: Visitor, admin: Admin) -> None:
     await signed_in(visitor)
     token = form_token((await visitor.get("/dashboard")).text)
     headers = OWN | {"Content-Type": "application/x-www-form-urlencoded"}
-    response = await visitor.http.post("/logout", content=body.format(token=token).encode(), headers=headers)
-    assert response.status_code == 403
+    for body in WITHOUT_TOKEN:
+        response = await visitor.http.post("/logout", content=body.format(token=token).encode(), headers=headers)
+        assert response.status_code == 403, body[:80]
     assert await admin.fetchval("select count(*) from enablebot.sessions") == 1
 
 
@@ -271,12 +266,12 @@ async def test_an_older_browser_without_fetch_metadata_can_sign_out(visitor: Vis
     assert response.status_code == 303
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])
-async def test_signing_out_takes_a_form_and_nothing_else(visitor: Visitor, admin: Admin, method: str) -> None:
+async def test_signing_out_takes_a_form_and_nothing_else(visitor: Visitor, admin: Admin) -> None:
     await signed_in(visitor)
     token = form_token((await visitor.get("/dashboard")).text)
-    response = await visitor.http.request(method, "/logout", params={"csrf_token": token}, headers=OWN)
-    assert response.status_code == 405
+    for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"):
+        response = await visitor.http.request(method, "/logout", params={"csrf_token": token}, headers=OWN)
+        assert response.status_code == 405, method
     assert await admin.fetchval("select count(*) from enablebot.sessions") == 1
 
 

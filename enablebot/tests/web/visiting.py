@@ -4,7 +4,7 @@ import html
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import httpx2
 from fastapi import FastAPI
@@ -18,6 +18,7 @@ ACME, GLOBEX = "T0SANDBOX1", "T0SANDBOX2"
 ADA, BEN, GUS, EVA = "U0ADA", "U0BEN", "U0GUEST", "U1EVA"
 HTTPS_URL = "https://bot.example.com"
 HTTP_URL = "http://localhost:8000"
+EXCHANGE = "oauth.v2.access"
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 _KEYS = "k20261122:3q2+796tvu/erb7v3q2+796tvu/erb7v3q2+796tvu8="
 
@@ -84,6 +85,20 @@ class Visitor:
         """What the browser holds under a cookie's plain name."""
         values = [cookie.value for cookie in self.http.cookies.jar if cookie.name.removeprefix("__Host-") == name]
         return values[0] if values else None
+
+
+def exchanges(sandbox: Sandbox) -> int:
+    """How often a code was traded for a token, or tried to be."""
+    return len(sandbox.ledger.calls_of(EXCHANGE))
+
+
+def callback(**query: str) -> str:
+    """The address Slack sends a browser back to."""
+    return f"/slack/oauth_redirect?{urlencode(query)}"
+
+
+def state_in(address: str) -> str:
+    return parse_qs(urlsplit(address).query)["state"][0]
 
 
 def form_token(page: str) -> str:
