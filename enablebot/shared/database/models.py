@@ -248,3 +248,25 @@ class LoginStrengthRow(Row):
     owner: bool
     member_of: tuple[str, ...]
     faults: tuple[str, ...]
+
+
+class MasterKeyUseRow(Row):
+    """How many data keys one master key seals."""
+
+    master_key_id: str
+    data_keys: int
+
+
+class TenantRow(Row):
+    """A tenant as operators see it. Status and scopes are those of the installation it uses."""
+
+    tenant_id: UUID
+    kind: TenantKind
+    team_id: str | None
+    enterprise_id: str | None
+    name: str
+    status: TenantStatus
+    credential_tenant_id: UUID
+    installed_at: datetime | None
+    created_at: datetime
+    scopes: tuple[str, ...]

@@ -448,6 +448,9 @@ create function enablebot.get_inbox_depth() returns jsonb
 create function enablebot.get_installation(p_tenant_id uuid) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_api, enablebot_web
+create function enablebot.get_master_key_use() returns jsonb
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  -- owner enablebot_router; executable by enablebot_api, enablebot_web
 create function enablebot.get_overview(p_tenant_id uuid) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_api, enablebot_web
@@ -461,6 +464,9 @@ create function enablebot.inner_audit_hash(p_tenant_id uuid, p_seq bigint, p_at 
   language sql stable security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by nobody else
 create function enablebot.inner_claimed(p_tenant_ids uuid[], p_ids bigint[]) returns jsonb
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  -- owner enablebot_owner; executable by enablebot_router
+create function enablebot.inner_count_data_keys() returns record
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_router
 create function enablebot.inner_data_key(p_tenant_id uuid) returns jsonb
@@ -484,6 +490,9 @@ create function enablebot.inner_rescue(p_tenant_ids uuid[], p_ids bigint[]) retu
 create function enablebot.inner_route(p_tenant_id uuid) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_router; executable by nobody else
+create function enablebot.inner_scopes(p_tenant_id uuid) returns text[]
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  -- owner enablebot_owner; executable by enablebot_router
 create function enablebot.inner_settle(p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_outcomes text[], p_reasons text[], p_delays double precision[]) returns bigint[]
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by nobody else
@@ -493,6 +502,9 @@ create function enablebot.inner_tenants_sharing(p_tenant_id uuid) returns uuid[]
 create function enablebot.intend_reply(p_tenant_id uuid, p_answer_id uuid, p_event_id bigint, p_claim_token uuid, p_part integer, p_mode text) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_api
+create function enablebot.list_tenants(p_after uuid, p_limit integer) returns jsonb
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  -- owner enablebot_router; executable by enablebot_web
 create function enablebot.login_strength() returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_api, enablebot_web

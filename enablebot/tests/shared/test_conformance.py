@@ -248,6 +248,10 @@ async def aftermath(database: Database) -> None:
     overview = await database.get_overview(tenant_id=ACME)
     assert overview is not None
     assert (overview.answered, overview.failed, overview.waiting) == (1, 1, 0)
+    assert [use.data_keys for use in await database.get_master_key_use()] == [3]
+    first = await database.list_tenants(after=None, limit=2)
+    rest = await database.list_tenants(after=first[-1].tenant_id, limit=2)
+    assert [tenant.team_id for tenant in (*first, *rest)] == ["T1", None, "T2"]
     await database.prune(dedupe_days=30, done_days=30, limit=100)
     long_ago = datetime(2020, 1, 1, tzinfo=UTC)
     assert not (await end(database, long_ago)).ended

@@ -7,8 +7,10 @@ from enablebot.shared.database.models import (
     AuditRow,
     AuditVerdictRow,
     LoginStrengthRow,
+    MasterKeyUseRow,
     PrunedRow,
     SchemaVersionRow,
+    TenantRow,
 )
 from enablebot.shared.database.operations.call import Calls
 
@@ -46,6 +48,14 @@ class OperatorCalls(Calls):
         return PrunedRow.model_validate(
             await self._call("prune", dedupe_days=dedupe_days, done_days=done_days, limit=limit)
         )
+
+    async def get_master_key_use(self) -> list[MasterKeyUseRow]:
+        """Return how many living data keys each master key seals, over all tenants."""
+        return [MasterKeyUseRow.model_validate(row) for row in await self._call("get_master_key_use")]
+
+    async def list_tenants(self, *, after: UUID | None, limit: int) -> list[TenantRow]:
+        """Return the operators' overview in the order of tenants' ids, from the one behind `after` on."""
+        return [TenantRow.model_validate(row) for row in await self._call("list_tenants", after=after, limit=limit)]
 
     async def schema_version(self, *, functions: Sequence[str] = ()) -> SchemaVersionRow:
         """Return what is installed; `missing` names those of `functions` that are not."""

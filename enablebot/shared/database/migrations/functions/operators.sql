@@ -56,6 +56,92 @@ grant execute on function enablebot.prune to enablebot_api;
 
 set local role enablebot_owner;
 
+-- What the router may not read itself, for tenants that its caller has declared.
+create or replace function enablebot.inner_count_data_keys() returns table (master_key_id text, data_keys bigint)
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+as $$
+begin
+  return query
+    select k.master_key_id, count(*)
+    from data_keys k
+    where k.tenant_id = any ((select enablebot.tenants())::uuid[]) and k.destroyed_at is null
+    group by k.master_key_id;
+end
+$$;
+
+-- The scopes of an active installation, for a tenant that its caller has declared.
+create or replace function enablebot.inner_scopes(p_tenant_id uuid) returns text[]
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+as $$
+begin
+  return (select i.scopes from installations i where i.tenant_id = p_tenant_id and i.status = 'active');
+end
+$$;
+
+revoke all on function enablebot.inner_count_data_keys, enablebot.inner_scopes from public;
+grant execute on function enablebot.inner_count_data_keys, enablebot.inner_scopes to enablebot_router;
+
+set local role enablebot_router;
+
+-- Counts by master key id, of everybody: start-up refuses when one of these keys is not configured.
+create or replace function enablebot.get_master_key_use() returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+as $$
+declare
+  v_tenants constant uuid[] := array(select t.id from tenants t order by t.id);
+  v_counts jsonb := '{}';
+begin
+  -- A few hundred at a time: every row is compared with the declared tenants, however many these are.
+  for i in 1 .. cardinality(v_tenants) by 500 loop
+    perform enablebot.work_for(v_tenants[i : i + 499]);
+    select v_counts || coalesce(jsonb_object_agg(
+             k.master_key_id, k.data_keys + coalesce((v_counts ->> k.master_key_id)::bigint, 0)), '{}')
+    into v_counts
+    from enablebot.inner_count_data_keys() k;
+  end loop;
+  return (
+    select coalesce(jsonb_agg(
+      jsonb_build_object('master_key_id', c.key, 'data_keys', c.value::bigint) order by c.key), '[]')
+    from jsonb_each_text(v_counts) c
+  );
+end
+$$;
+
+-- The operators' overview, a page at a time: who is here, never what was said.
+create or replace function enablebot.list_tenants(p_after uuid, p_limit int) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+as $$
+declare
+  v_page uuid[];
+begin
+  v_page := array(
+    select t.id from tenants t where p_after is null or t.id > p_after order by t.id limit p_limit);
+  -- The scopes of a workspace that shares its organisation's credential are the organisation's.
+  perform enablebot.work_for(array(
+    select distinct coalesce(t.credential_tenant_id, t.id) from tenants t where t.id = any (v_page)));
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'tenant_id', t.id, 'kind', t.kind, 'team_id', t.team_id, 'enterprise_id', t.enterprise_id, 'name', t.name,
+      'status', case t.status when 'active' then c.status else t.status end,
+      'credential_tenant_id', c.id, 'installed_at', c.installed_at, 'created_at', t.created_at,
+      'scopes', coalesce(to_jsonb(enablebot.inner_scopes(c.id)), '[]')) order by t.id), '[]')
+    from tenants t
+    join tenants c on c.id = coalesce(t.credential_tenant_id, t.id)
+    where t.id = any (v_page)
+  );
+end
+$$;
+
+revoke all on function enablebot.get_master_key_use, enablebot.list_tenants from public;
+grant execute on function enablebot.get_master_key_use to enablebot_api, enablebot_web;
+grant execute on function enablebot.list_tenants to enablebot_web;
+
+set local role enablebot_owner;
+
 -- The checksum is over names and checksums of the function files, as migrating computes it.
 create or replace function enablebot.schema_version(p_functions text[]) returns jsonb
 language plpgsql security definer
@@ -153,7 +239,9 @@ do $$
 begin
   if to_regrole('service_role') is not null then
     grant usage on schema enablebot to service_role;
-    grant execute on function enablebot.prune, enablebot.schema_version, enablebot.login_strength to service_role;
+    grant execute on function
+      enablebot.prune, enablebot.get_master_key_use, enablebot.list_tenants, enablebot.schema_version,
+      enablebot.login_strength to service_role;
   end if;
 end
 $$;
