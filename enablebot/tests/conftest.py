@@ -11,6 +11,13 @@ from enablebot.shared.database.postgres import PostgresTransport
 from enablebot.tests.database import VERSIONS, PostgresServer, PostgresServers
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Spell out text that is no valid UTF-8: xdist's workers cannot report a name that holds it, and die."""
+    if isinstance(val, str) and not val.isascii():
+        return ascii(val)
+    return None
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
