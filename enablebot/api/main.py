@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from enablebot import __version__
 from enablebot.api.answering.model import Model, OpenAIModel
 from enablebot.api.answering.service import AnsweringService
-from enablebot.api.slack.endpoints import SlackEndpoints
+from enablebot.api.slack.endpoints import SlackEndpoints, not_now
 from enablebot.api.slack.handlers.dispatch import Dispatch
 from enablebot.api.slack.intake import Intake
 from enablebot.api.upkeep import Upkeep
@@ -74,14 +74,14 @@ class Api:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take Slack's addresses here, hand the rest on."""
-        if scope["type"] == "http" and self._services is not None:
-            if scope["path"] == EVENTS_PATH:
-                await self._services.endpoints.events(scope, receive, send)
-                return
-            if scope["path"] == INTERACTIONS_PATH:
-                await self._services.endpoints.interactions(scope, receive, send)
-                return
-        await self._web(scope, receive, send)
+        if scope["type"] != "http" or scope["path"] not in (EVENTS_PATH, INTERACTIONS_PATH):
+            await self._web(scope, receive, send)
+        elif self._services is None:
+            await not_now(send)
+        elif scope["path"] == EVENTS_PATH:
+            await self._services.endpoints.events(scope, receive, send)
+        else:
+            await self._services.endpoints.interactions(scope, receive, send)
 
 
 def create_app(

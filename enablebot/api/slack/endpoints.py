@@ -153,6 +153,12 @@ class SlackEndpoints:
         log.warning("Refused a request that Slack did not sign (%s). Check SLACK_SIGNING_SECRET if it was Slack.", skew)
 
 
+async def not_now(send: Send) -> None:
+    """Before the start and after the end: Slack sends it again."""
+    refused = Refused(503, "unavailable", "starting_or_leaving", "Not stored, send it again.")
+    await _respond(send, refused.status, _JSON, refused.body())
+
+
 async def _respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
