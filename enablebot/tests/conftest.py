@@ -1,6 +1,6 @@
 """What every test shares: asyncio as the only backend, and databases of its own (see `tests/database.py`)."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import asyncpg
 import pytest
@@ -11,11 +11,12 @@ from enablebot.shared.database.postgres import PostgresTransport
 from enablebot.tests.database import VERSIONS, PostgresServer, PostgresServers
 
 
-def pytest_make_parametrize_id(val: object) -> str | None:
-    """Spell out text that is no valid UTF-8: xdist's workers cannot report a name that holds it, and die."""
-    if isinstance(val, str) and not val.isascii():
-        return ascii(val)
-    return None
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Spell out what is no valid UTF-8 in captured output: xdist's workers cannot report it, and die."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.fixture(scope="session")
