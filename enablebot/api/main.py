@@ -10,9 +10,11 @@ from starlette.types import Receive, Scope, Send
 from enablebot import __version__
 from enablebot.api.answering.model import Model, OpenAIModel
 from enablebot.api.answering.service import AnsweringService
+from enablebot.api.slack.acceptance import Acceptance
 from enablebot.api.slack.endpoints import SlackEndpoints, not_now
 from enablebot.api.slack.handlers.dispatch import Dispatch
 from enablebot.api.slack.intake import Intake
+from enablebot.api.slack.socket import SocketListener
 from enablebot.api.upkeep import Upkeep
 from enablebot.api.worker import Worker
 from enablebot.config.settings import Settings
@@ -24,6 +26,7 @@ from enablebot.shared.health import Pings, health_endpoint, ready_endpoint
 from enablebot.shared.http import protect
 from enablebot.shared.installations import Installations
 from enablebot.shared.metrics import Metrics, metrics_endpoint
+from enablebot.shared.sensitive import Sensitive
 from enablebot.shared.slack.client import SlackClients
 
 EVENTS_PATH = "/slack/events"
@@ -42,6 +45,7 @@ class Services:
     worker: Worker
     endpoints: SlackEndpoints
     metrics: Metrics
+    socket: SocketListener | None = None
 
 
 class Api:
@@ -107,6 +111,8 @@ def create_app(
                 settings, opened, keyring=keyring, metrics=metrics, database=database, slack=slack, model=model
             )
             pings.add("database", services.database.ping)
+            if services.socket is not None:
+                pings.on_drain(services.socket.aclose)
             pings.on_drain(lambda: services.worker.drain(settings.worker.drain_seconds / 2))
             yield
             api.services = None
@@ -165,6 +171,13 @@ async def _open(
     opened.push_async_callback(upkeep.aclose)
     opened.push_async_callback(worker.drain, settings.worker.drain_seconds / 2)
     opened.push_async_callback(intake.aclose)
+    socket = None
+    if settings.slack.app_token is not None:
+        app_token = Sensitive(settings.slack.app_token.get_secret_value())
+        dial = slack.connect_socket
+        socket = SocketListener(lambda: dial(app_token), Acceptance(intake), metrics=metrics)
+        opened.push_async_callback(socket.aclose)
+        socket.start()
     worker.start()
     upkeep.start()
     return Services(
@@ -180,4 +193,5 @@ async def _open(
             metrics=metrics,
         ),
         metrics=metrics,
+        socket=socket,
     )

@@ -34,6 +34,15 @@ class Metrics:
             buckets=_ACK_SECONDS,
             registry=registry,
         )
+        self.socket_connections = Gauge(
+            "enablebot_socket_connections", "Socket Mode connections that Slack has greeted.", registry=registry
+        )
+        self.socket_endings = Counter(
+            "enablebot_socket_endings",
+            "Socket Mode connections, by how they ended or why they never began.",
+            ["outcome"],
+            registry=registry,
+        )
         self.inbox_depth = Gauge("enablebot_inbox_depth", "Events in the inbox.", ["state"], registry=registry)
         self.inbox_oldest_seconds = Gauge(
             "enablebot_inbox_oldest_seconds", "Age of the oldest event that waits.", registry=registry

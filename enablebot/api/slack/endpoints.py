@@ -1,22 +1,19 @@
-"""Where Slack posts: read within limits, verify, decide, store, acknowledge.
+"""Where Slack posts: read within limits, verify, let it be accepted, acknowledge.
 
 Plain ASGI, without a router or a request object: measured, a framework's route costs more here than durability does.
 """
 
-import asyncio
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from starlette.types import Receive, Scope, Send
 
+from enablebot.api.slack.acceptance import Acceptance, Acknowledgement
 from enablebot.api.slack.intake import ACCEPT_SECONDS, Intake
 from enablebot.api.slack.payloads import read_object, read_payload
 from enablebot.api.slack.reading import Headers, Refused, SenderGone, read_body
-from enablebot.api.slack.relevance import Relevant, relevance, retry_pressed
-from enablebot.shared.errors import BadRequest, DataRefused, EnableBotError
+from enablebot.shared.errors import BadRequest
 from enablebot.shared.metrics import Metrics
 from enablebot.shared.slack.verification import is_genuine
 
@@ -28,14 +25,6 @@ _SECONDS_BETWEEN_COMPLAINTS = 10.0
 
 _JSON: Headers = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
 _EMPTY: Headers = [(b"content-length", b"0")]
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
-    """Status 200; `verdict` is what is counted, `body` what Slack asked to hear."""
-
-    verdict: str
-    body: bytes = b""
 
 
 class SlackEndpoints:
@@ -51,12 +40,11 @@ class SlackEndpoints:
         read_seconds: float = READ_SECONDS,
         accept_seconds: float = ACCEPT_SECONDS,
     ) -> None:
-        self._intake = intake
+        self._acceptance = Acceptance(intake, accept_seconds=accept_seconds)
         self._secrets = tuple(secret.encode() for secret in signing_secrets)
         self._metrics = metrics
         self._now = now
         self._read_seconds = read_seconds
-        self._accept_seconds = accept_seconds
         self._complained_at = float("-inf")
 
     async def events(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,47 +87,11 @@ class SlackEndpoints:
         raise Refused(401, "unverified", "unauthorized", "The request is not signed by Slack, or too long ago.")
 
     async def _take_event(self, body: bytes) -> Acknowledgement:
-        envelope = read_object(body)
-        match envelope.get("type"):
-            case "event_callback":
-                relevant = relevance(envelope)
-                return Acknowledgement("ignored") if relevant is None else await self._accept(relevant, body)
-            case "url_verification":
-                challenge = envelope.get("challenge")
-                if not isinstance(challenge, str):
-                    raise Refused(400, "malformed", "bad_request", "The verification carries no challenge.")
-                return Acknowledgement("url_verification", json.dumps({"challenge": challenge}).encode())
-            case "app_rate_limited":
-                log.warning("Slack holds events back: a workspace sent more than 30,000 within an hour")
-                return Acknowledgement("app_rate_limited")
-            case _:
-                return Acknowledgement("unknown_type")
+        return await self._acceptance.event(read_object(body), body)
 
     async def _take_interaction(self, body: bytes) -> Acknowledgement:
         payload, inner_body = read_payload(body)
-        relevant = retry_pressed(payload)
-        return Acknowledgement("ignored") if relevant is None else await self._accept(relevant, inner_body)
-
-    async def _accept(self, relevant: Relevant, body: bytes) -> Acknowledgement:
-        try:
-            async with asyncio.timeout(self._accept_seconds):
-                return Acknowledgement(await self._intake.accept(relevant, body))
-        except DataRefused as error:
-            log.error("An event cannot be stored: %s", error.message, extra=error.details, exc_info=error)  # noqa: TRY400
-            raise Refused(
-                400,
-                "refused",
-                error.code,
-                "The event holds a value that cannot be stored.",
-                # The same bytes would be refused again.
-                headers=[(b"x-slack-no-retry", b"1")],
-            ) from error
-        except EnableBotError as error:
-            log.warning("An event could not be accepted: %s", error.message, extra={"code": error.code})
-            raise Refused(503, "unavailable", error.code, "Not stored, send it again.") from error
-        except TimeoutError as error:
-            log.warning("An event could not be accepted within %g s", self._accept_seconds)
-            raise Refused(503, "unavailable", "database_unavailable", "Not stored, send it again.") from error
+        return await self._acceptance.interaction(payload, inner_body)
 
     def _complain(self, stamps: Sequence[bytes]) -> None:
         now = self._now()

@@ -11,17 +11,31 @@ Headers = list[tuple[bytes, bytes]]
 
 # What is left of a refused body is not worth reading.
 _CLOSE: Headers = [(b"connection", b"close")]
+_NO_RETRY: Headers = [(b"x-slack-no-retry", b"1")]
 
 
 class Refused(Exception):
-    """The request gets this status; `verdict` is what is counted, `code` and the message what its sender reads."""
+    """The request gets this status; `verdict` is what is counted, `code` and the message what its sender reads.
 
-    def __init__(self, status: int, verdict: str, code: str, message: str, *, headers: Headers | None = None) -> None:
+    `is_final`: the same bytes would be refused again, so that Slack need not repeat them.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        verdict: str,
+        code: str,
+        message: str,
+        *,
+        headers: Headers | None = None,
+        is_final: bool = False,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.verdict = verdict
         self.code = code
-        self.headers = headers or []
+        self.is_final = is_final
+        self.headers = [*(headers or []), *(_NO_RETRY if is_final else [])]
 
     def body(self) -> bytes:
         """The one shape of all our errors."""

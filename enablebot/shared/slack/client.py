@@ -9,7 +9,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from enablebot import __version__
 from enablebot.shared.sensitive import Sensitive
-from enablebot.shared.slack.wire import OnCall, call, no_usable_answer, proxy_for, trace
+from enablebot.shared.slack.socket_mode import dial
+from enablebot.shared.slack.wire import OnCall, call, call_with_scopes, no_usable_answer, proxy_for, trace
 
 SessionStatus = Literal["active", "processing", "suspended", "closed"]
 Block = Mapping[str, Any]
@@ -62,6 +63,13 @@ class SlackClients:
             headers={"Authorization": aiohttp.encode_basic_auth(client_id, client_secret.reveal())},
         )
 
+    async def connect_socket(self, app_token: Sensitive[str]) -> aiohttp.ClientWebSocketResponse:
+        """A new Socket Mode connection, on which Slack has not said hello yet."""
+        client = self._web_client(token=app_token.reveal(), team_id=None)
+        answer = await call(client, "apps.connections.open", on_call=self._on_call)
+        assert self._session is not None
+        return await dial(self._session, answer.get("url"), api_url=self._api_url)
+
     def _web_client(self, *, token: str | None, team_id: str | None) -> AsyncWebClient:
         if self._session is None:
             raise RuntimeError("SlackClients is not open: call open() in the lifespan first")
@@ -94,6 +102,10 @@ class SlackClient:
     async def auth_test(self) -> dict[str, Any]:
         """Who this token is: `user_id`, `bot_id`, `team_id` and more."""
         return await self._post("auth.test", {})
+
+    async def auth_test_with_scopes(self) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Who this token is, and the scopes it holds."""
+        return await call_with_scopes(self._client, "auth.test", on_call=self._on_call, json={})
 
     async def post_message(
         self,

@@ -28,9 +28,10 @@ class _Exchange:
     sent: bool = False
     status: int | None = None
     retry_after: str | None = None
+    scopes: str | None = None
 
 
-_exchange: ContextVar[_Exchange] = ContextVar("slack_exchange")
+_exchange: ContextVar[_Exchange | None] = ContextVar("slack_exchange", default=None)
 
 
 async def call(client: AsyncWebClient, method: str, *, on_call: OnCall | None, **request: Any) -> dict[str, Any]:
@@ -38,6 +39,13 @@ async def call(client: AsyncWebClient, method: str, *, on_call: OnCall | None, *
 
     Raises the SlackError tree. `on_call(method, outcome)` is told of every call, a cancelled one included.
     """
+    return (await call_with_scopes(client, method, on_call=on_call, **request))[0]
+
+
+async def call_with_scopes(
+    client: AsyncWebClient, method: str, *, on_call: OnCall | None, **request: Any
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The same, with the scopes that the token holds by the header `x-oauth-scopes`."""
     exchange = _Exchange()
     previous = _exchange.set(exchange)
     outcome = "cancelled"
@@ -56,7 +64,7 @@ async def call(client: AsyncWebClient, method: str, *, on_call: OnCall | None, *
             on_call(method, outcome)
     if not isinstance(data, dict):
         raise no_usable_answer(method)
-    return data
+    return data, tuple(filter(None, map(str.strip, (exchange.scopes or "").split(","))))
 
 
 def _translated(error: Exception, *, method: str, exchange: _Exchange) -> SlackError:
@@ -104,14 +112,16 @@ def trace() -> aiohttp.TraceConfig:
     async def note_sent(
         session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestHeadersSentParams
     ) -> None:
-        _exchange.get().sent = True
+        if exchange := _exchange.get():
+            exchange.sent = True
 
     async def note_answer(
         session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
     ) -> None:
-        exchange = _exchange.get()
-        exchange.status = params.response.status
-        exchange.retry_after = params.response.headers.get("Retry-After")
+        if exchange := _exchange.get():
+            exchange.status = params.response.status
+            exchange.retry_after = params.response.headers.get("Retry-After")
+            exchange.scopes = params.response.headers.get("x-oauth-scopes")
 
     config = aiohttp.TraceConfig()
     config.on_request_headers_sent.append(note_sent)
