@@ -1,0 +1,255 @@
+"""nginx.conf at work: two api instances behind it, one of them leaving in between."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from enablebot.local.ports import free_port
+from enablebot.tests.deploy.conftest import Run
+from enablebot.tests.deploy.nginx import render
+from enablebot.tests.faults.conftest import House
+
+PATIENCE_SECONDS = 60
+WORDS = 60
+CHANNEL = "C0GENERAL"
+
+
+# --- The whole product behind it
+
+
+async def ask(house: House, *, times: int) -> list[str]:
+    """Ask that many long questions, each in a thread of its own, without waiting for answers."""
+    question = f"@EnableBot Please explain it at length. [[long {WORDS}]]"
+    return [await house.workspace.post(CHANNEL, question) for _ in range(times)]
+
+
+async def until_somebody_writes(house: House, asked: list[str]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not {message.get("thread_ts") for message in await house.workspace.bot_messages(CHANNEL)} & set(asked):
+            await asyncio.sleep(0.02)
+
+
+async def leave(house: House, name: str) -> None:
+    """Send SIGTERM, as systemd does, and wait until the process is gone."""
+    pid = house.pid(name)
+    os.kill(pid, signal.SIGTERM)
+    child = next(child for child in house.supervisor.running if child.child.name == name)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while child.pid == pid:
+            await asyncio.sleep(0.02)
+
+
+async def until_back(house: House, name: str) -> None:
+    url = next(child.ready_url for child in house.household.children if child.name == name)
+    async with aiohttp.ClientSession() as session, asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            try:
+                async with session.get(url) as response:
+                    if response.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.05)
+
+
+async def until_all_is_said(house: House, asked: list[str]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            whole = {
+                message.get("thread_ts")
+                for message in await house.workspace.bot_messages(CHANNEL)
+                if len(message["text"].split()) >= WORDS
+            }
+            if set(asked) <= whole and not any((await house.inbox_depth()).values()):
+                return
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.anyio
+@pytest.mark.slow
+async def test_instances_restart_one_after_the_other_and_every_question_is_answered_once(behind_nginx: Run) -> None:
+    async def play(house: House) -> None:
+        await house.install()
+        asked = await ask(house, times=3)
+        for leaving, staying in (("api-8001", "api-8011"), ("api-8011", "api-8001")):
+            await until_somebody_writes(house, asked[-3:])
+            kept = house.pid(staying)
+            await leave(house, leaving)
+            # Nothing listens on its port now: nginx is on the one that stays.
+            asked += await ask(house, times=3)
+            assert house.pid(staying) == kept
+            await until_back(house, leaving)
+            asked += await ask(house, times=3)
+        await until_all_is_said(house, asked)
+
+        answers = [str(message.get("thread_ts")) for message in await house.workspace.bot_messages(CHANNEL)]
+        assert sorted(answers) == sorted(asked)
+        ledger = await house.workspace.ledger()
+        refused = [delivery for delivery in ledger["deliveries"] if len(delivery["attempts"]) != 1]
+        assert not refused, refused
+        assert all(delivery["acknowledged"] for delivery in ledger["deliveries"])
+        assert not ledger["violations"]
+        went = [name for name in ("api-8001", "api-8011") if any(f"{name} ended" in line for line in house.lines)]
+        assert went == ["api-8001", "api-8011"]
+
+    await behind_nginx(play)
+
+
+# --- nginx.conf's own promises, with played instances behind it
+
+
+class Instance(ThreadingHTTPServer):
+    """A played instance: says what it was sent, or breaks off after having read it."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.breaks_off = False
+        self.seen: list[tuple[str, str]] = []
+        self.headers: list[dict[str, str]] = []
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
+                owner.seen.append((self.path, body))
+                owner.headers.append({name.lower(): value for name, value in self.headers.items()})
+                if owner.breaks_off:
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                self.send_response(200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            do_GET = do_POST  # noqa: N815 - http.server's spelling
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
+                """Say nothing: the test's outcome says it."""
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A connection broken off on purpose is no news."""
+
+
+class Fronts:
+    """nginx with two played instances and one web."""
+
+    def __init__(self, prefix: Path) -> None:
+        self.first, self.second, self.web = Instance(), Instance(), Instance()
+        self.api_port, self.web_port = free_port(), free_port()
+        instances = {8001: self.first.server_port, 8011: self.second.server_port, 8000: self.web.server_port}
+        nginx = render(prefix, api_front=self.api_port, web_front=self.web_port, instances=instances)
+        self.process = subprocess.Popen(nginx.argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for port in (self.api_port, self.web_port):
+            self._wait_for(port)
+
+    def _wait_for(self, port: int) -> None:
+        for _ in range(1000):
+            assert self.process.poll() is None, self.process.communicate()[0].decode()
+            with socket.socket() as probe:
+                probe.settimeout(0.01)
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+        raise AssertionError("nginx does not listen")
+
+    def send(
+        self, path: str, *, body: str = "x", port: int | None = None, headers: dict[str, str] | None = None
+    ) -> int:
+        # From an address that is not nginx's own, so that the two cannot be mistaken.
+        asked = HTTPConnection("127.0.0.1", port or self.api_port, timeout=10, source_address=("127.0.0.2", 0))
+        asked.request("POST", path, body, headers or {})
+        status = asked.getresponse().status
+        asked.close()
+        return status
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.communicate()
+        for instance in (self.first, self.second, self.web):
+            instance.shutdown()
+            instance.server_close()
+
+
+@pytest.fixture
+def fronts(tmp_path: Path) -> Iterator[Fronts]:
+    made = Fronts(tmp_path / "nginx")
+    yield made
+    made.close()
+
+
+def test_an_event_that_broke_off_with_one_instance_reaches_the_other(fronts: Fronts) -> None:
+    fronts.first.breaks_off = True
+    assert [fronts.send("/slack/events", body=str(number)) for number in range(6)] == [200] * 6
+    assert sorted(body for _, body in fronts.second.seen) == list("012345")
+    assert fronts.first.seen, "nothing was sent to the one that breaks off, so this proves nothing"
+
+
+def test_a_request_that_may_not_be_repeated_is_not(fronts: Fronts) -> None:
+    fronts.first.breaks_off = True
+    statuses = [fronts.send("/v1/answers", body=str(number)) for number in range(6)]
+    assert sorted(statuses) == [200] * 3 + [502] * 3
+    arrived = [body for _, body in fronts.first.seen + fronts.second.seen]
+    assert sorted(arrived) == list("012345")
+
+
+def test_an_instance_that_is_gone_is_noticed_by_nobody_and_used_again_at_once(fronts: Fronts) -> None:
+    gone = fronts.first.server_port
+    fronts.first.shutdown()
+    fronts.first.server_close()
+    for path in ("/slack/events", "/v1/answers"):
+        assert [fronts.send(path) for _ in range(4)] == [200] * 4
+    assert len(fronts.second.seen) == 8
+
+    with socket.create_server(("127.0.0.1", gone)) as back:
+        back.settimeout(10)
+        sender = threading.Thread(target=lambda: [fronts.send("/v1/usage") for _ in range(2)], daemon=True)
+        sender.start()
+        connection, _ = back.accept()
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        connection.close()
+        sender.join(10)
+
+
+@pytest.mark.parametrize("door", ["/slack/events", "/v1/answers", "/dashboard"])
+def test_the_caller_cannot_choose_the_address_the_services_believe(fronts: Fronts, door: str) -> None:
+    port = fronts.web_port if door == "/dashboard" else fronts.api_port
+    lies = {"X-Real-IP": "203.0.113.7", "X-Forwarded-For": "203.0.113.7"}
+    assert fronts.send(door, port=port, headers=lies) == 200
+    arrived = [headers for each in (fronts.first, fronts.second, fronts.web) for headers in each.headers]
+    assert [headers.get("x-real-ip") for headers in arrived] == ["127.0.0.2"]
+    assert "x-forwarded-for" not in arrived[0]
+
+
+def test_figures_are_not_for_outside(fronts: Fronts) -> None:
+    assert fronts.send("/metrics") == 404
+    assert fronts.send("/metrics", port=fronts.web_port) == 404
+    assert not fronts.first.seen + fronts.second.seen + fronts.web.seen
+
+
+def test_nginx_accepts_the_file_with_https_as_it_is_handed_out(tmp_path: Path) -> None:
+    nginx = render(
+        tmp_path / "nginx",
+        api_front=free_port(),
+        web_front=free_port(),
+        instances={8001: 8001, 8011: 8011, 8000: 8000},
+        with_tls=True,
+    )
+    said = subprocess.run([*nginx.argv, "-t"], capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    assert "[warn]" not in said.stderr, said.stderr
