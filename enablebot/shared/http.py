@@ -184,11 +184,14 @@ def _phrase(status: int) -> str:
 def caller_address(request: Request, *, trusted_proxy: bool) -> str:
     """Who calls: the peer, or, behind a proxy we trust, what its X-Real-IP says; empty when unknown.
 
-    X-Forwarded-For is never read: its first entry is whatever the caller wrote.
+    X-Forwarded-For is never read: its first entry is whatever the caller wrote. An IPv4 caller has one spelling,
+    although a socket that listens to both families says `::ffff:203.0.113.7`.
     """
-    if trusted_proxy:
+    peer = request.client.host if request.client else ""
+    for said in (request.headers.get("x-real-ip", "").strip() if trusted_proxy else "", peer):
         try:
-            return str(ip_address(request.headers.get("x-real-ip", "").strip()))
+            address = ip_address(said)
         except ValueError:
-            pass
-    return request.client.host if request.client else ""
+            continue
+        return str(getattr(address, "ipv4_mapped", None) or address)
+    return peer

@@ -318,6 +318,7 @@ def test_an_answer_that_breaks_halfway_is_not_passed_off_as_whole(app: FastAPI) 
     [
         ({"x-real-ip": "203.0.113.7"}, True, "203.0.113.7"),
         ({"x-real-ip": "2001:db8::7"}, True, "2001:db8::7"),
+        ({"x-real-ip": "::ffff:203.0.113.7"}, True, "203.0.113.7"),
         ({"x-real-ip": "203.0.113.7"}, False, "testclient"),
         ({"x-real-ip": "<script>"}, True, "testclient"),
         ({"x-forwarded-for": "203.0.113.7"}, True, "testclient"),
@@ -334,3 +335,17 @@ def test_the_caller_is_the_peer_unless_a_trusted_proxy_says(
         return caller_address(request, trusted_proxy=trusted)
 
     assert TestClient(app).get("/", headers=headers).json() == expected
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [("::ffff:203.0.113.7", "203.0.113.7"), ("203.0.113.7", "203.0.113.7"), ("2001:db8::7", "2001:db8::7")],
+)
+def test_an_ipv4_caller_has_one_spelling_on_a_socket_of_both_families(peer: str, expected: str) -> None:
+    request = Request({"type": "http", "headers": [], "client": (peer, 5)})
+    assert caller_address(request, trusted_proxy=False) == expected
+    assert caller_address(request, trusted_proxy=True) == expected
+
+
+def test_a_caller_without_an_address_is_nobody() -> None:
+    assert caller_address(Request({"type": "http", "headers": []}), trusted_proxy=True) == ""
