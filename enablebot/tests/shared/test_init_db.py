@@ -181,7 +181,7 @@ async def test_a_table_that_somebody_holds_ends_the_migration_instead_of_the_ser
     async with admin.transaction():
         await admin.execute("lock table enablebot.tenants in access share mode")
         with pytest.raises(DatabaseUnavailable, match="run it again"):
-            await migrate(admin_url)
+            await asyncio.wait_for(migrate(admin_url), 30)
     assert await migrate(admin_url) == ["900_alter.sql"]
 
 
@@ -192,7 +192,7 @@ async def test_waiting_for_another_migration_has_an_end(
     async with empty.transaction():
         await empty.execute(f"select pg_advisory_xact_lock({init_db._LOCK})")
         with pytest.raises(DatabaseUnavailable, match="another one is under way"):
-            await migrate(empty_url)
+            await asyncio.wait_for(migrate(empty_url), 30)
     assert await migrate(empty_url) == EVERYTHING
 
 

@@ -224,6 +224,10 @@ class TestPostgres:
         assert await asyncio.gather(*(direct.call("nothing", {}) for _ in range(5))) == [None] * 5
         await until_gone(playground_url, pid)
 
+    async def test_there_are_never_more_connections_than_allowed(self, direct: PostgresTransport) -> None:
+        pids = [answer[0] for answer in await asyncio.gather(*(direct.call("backend", {}) for _ in range(30)))]
+        assert len(set(pids)) <= 3
+
     async def test_waiting_for_a_free_connection_has_an_end(self, playground_url: str) -> None:
         transport = await PostgresTransport.connect(playground_url, pool_size=1, timeout_seconds=0.3)
         outcomes = await asyncio.gather(
