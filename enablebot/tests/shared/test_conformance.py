@@ -167,6 +167,8 @@ async def organisation(database: Database) -> None:
     shared = await database.get_installation(tenant_id=BRANCH)
     assert shared is not None
     assert shared.tenant_id == HOLDING
+    assert [tenant.tenant_id for tenant in await database.list_tenants(after=ACME, limit=10)] == [HOLDING, BRANCH]
+    assert [use.data_keys for use in await database.get_master_key_use()] == [3]
 
 
 async def visitor(database: Database) -> None:

@@ -185,6 +185,13 @@ begin
       where c.relnamespace = 'enablebot'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
         and a.grantee <> all (v_owners)
       union
+      select format('column %s.%s is granted to %s', c.relname, b.attname, coalesce(r.rolname, 'public'))
+      from pg_class c
+      join pg_attribute b on b.attrelid = c.oid
+      cross join lateral aclexplode(b.attacl) a
+      left join pg_roles r on r.oid = a.grantee
+      where c.relnamespace = 'enablebot'::regnamespace and a.grantee <> all (v_owners)
+      union
       select format('function %s may be executed by %s', p.proname, coalesce(r.rolname, 'public'))
       from pg_proc p
       cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
