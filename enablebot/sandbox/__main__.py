@@ -23,6 +23,11 @@ def configured(arguments: Sequence[str], environment: Mapping[str, str]) -> tupl
     parser.add_argument("--client-id", default=environment.get("SANDBOX_CLIENT_ID") or usual.client_id)
     parser.add_argument("--client-secret", default=environment.get("SANDBOX_CLIENT_SECRET") or usual.client_secret)
     parser.add_argument("--signing-secret", default=environment.get("SANDBOX_SIGNING_SECRET") or usual.signing_secret)
+    parser.add_argument(
+        "--app-token",
+        default=environment.get("SANDBOX_APP_TOKEN") or usual.app_token,
+        help="an xapp-… token; turns Socket Mode on, and delivery by HTTP off",
+    )
     parser.add_argument("--events-url", default=usual.events_url)
     parser.add_argument("--interactions-url", default=usual.interactions_url)
     parser.add_argument("--redirect-url", default=usual.redirect_url)
@@ -39,6 +44,7 @@ def configured(arguments: Sequence[str], environment: Mapping[str, str]) -> tupl
         client_id=given.client_id,
         client_secret=given.client_secret,
         signing_secret=given.signing_secret,
+        app_token=given.app_token,
         events_url=given.events_url,
         interactions_url=given.interactions_url,
         redirect_url=given.redirect_url,

@@ -19,6 +19,7 @@ from enablebot.sandbox.pages.routes import page_routes
 from enablebot.sandbox.responding import response_url_route
 from enablebot.sandbox.sandbox import Installed, Sandbox
 from enablebot.sandbox.severing import remember_transport
+from enablebot.sandbox.sockets import socket_route
 from enablebot.sandbox.webapi.gate import web_api_route
 
 __all__ = ["Installed", "Sandbox", "SandboxConfig", "create_app"]
@@ -51,7 +52,8 @@ def create_app(config: SandboxConfig) -> Starlette:
     if config.with_openai:
         routes.append(Mount("/openai/v1", app=create_openai_app(config, sandbox.faults)))
     if config.with_slack:
-        routes += [*consent_routes(sandbox), web_api_route(sandbox), response_url_route(sandbox), *page_routes(sandbox)]
+        routes += [*consent_routes(sandbox), web_api_route(sandbox), response_url_route(sandbox)]
+        routes += [socket_route(lambda: sandbox.sockets), *page_routes(sandbox)]
     app = SandboxApp(routes=routes, lifespan=lifespan)
     app.state.sandbox = sandbox
     return app

@@ -12,12 +12,14 @@ class SandboxConfig:
 
     `time_scale` shortens Slack's retry schedule and a stream's lifetime, never the three seconds an app has to answer.
     `data_dir` keeps workspaces, installs and messages over a restart; None keeps them in memory.
+    `app_token` turns Socket Mode on: events go through the app's sockets, and nothing is posted to its addresses.
     `history_cap` plays the 15 messages, once a minute rule for apps outside Slack's Marketplace.
     """
 
     client_id: str = "sandbox-client-id"
     client_secret: str = "sandbox-client-secret"  # noqa: S105 - opens nothing but this sandbox
     signing_secret: str = "sandbox-signing-secret"  # noqa: S105 - the same
+    app_token: str | None = None
     events_url: str = "http://localhost:8001/slack/events"
     interactions_url: str = "http://localhost:8001/slack/interactions"
     redirect_url: str = "http://localhost:8000/slack/oauth_redirect"
@@ -31,3 +33,4 @@ class SandboxConfig:
     ack_seconds: float = 3.0
     stream_seconds: float = 300.0
     post_burst: int = 5
+    socket_seconds: float = 3600.0

@@ -47,6 +47,7 @@ def control_routes(sandbox: Sandbox) -> Mount:
         "redeliver": control.redeliver,
         "verify": control.verify,
         "urls": control.set_urls,
+        "sockets": control.end_sockets,
         "faults": control.set_faults,
         "reset": control.reset,
     }
@@ -115,6 +116,7 @@ class Control:
                 for team in world.teams
             ],
             "urls": asdict(self._sandbox.urls),
+            "sockets": self._sandbox.sockets.connected,
             "views": world.views,
         }
 
@@ -206,6 +208,11 @@ class Control:
             redirect_url=given.get("redirect_url"),
         )
         return {"urls": asdict(self._sandbox.urls)}
+
+    async def end_sockets(self, given: Json) -> Json:
+        """Ends every socket: announced, by Slack's reason, or as a network does, by `sever`."""
+        reason, sockets = given["reason"], self._sandbox.sockets
+        return {"ended": sockets.sever() if reason == "sever" else sockets.end(reason)}
 
     async def set_faults(self, given: Json) -> Json:
         self._sandbox.faults.replace(given["faults"])

@@ -17,6 +17,7 @@ from enablebot.sandbox.config import SandboxConfig
 from enablebot.sandbox.ledger import Attempt, Delivery, Ledger
 from enablebot.sandbox.manifest import APP_ID, VERIFICATION_TOKEN
 from enablebot.sandbox.signing import signature_headers
+from enablebot.sandbox.sockets import Sockets
 from enablebot.sandbox.traffic import Traffic
 
 # Seconds before the first, second and third repetition.
@@ -39,7 +40,7 @@ class AppUrls:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the app said to one POST; `reason` is Slack's word for a failure, empty on 2xx."""
+    """What the app said to one POST or envelope; `reason` is Slack's word for a failure, empty when it said yes."""
 
     status: int | None
     reason: str
@@ -55,9 +56,10 @@ class TooManyRedirects(Exception):
 class AppDelivery:
     """The sender; each event is a task of its own, so that nothing promises an order."""
 
-    def __init__(self, config: SandboxConfig, *, urls: AppUrls, clock: Clock, ledger: Ledger) -> None:
+    def __init__(self, config: SandboxConfig, *, urls: AppUrls, sockets: Sockets, clock: Clock, ledger: Ledger) -> None:
         self._config = config
         self._urls = urls
+        self._sockets = sockets
         self._clock = clock
         self._ledger = ledger
         self.traffic = Traffic(enforced=config.rate_limits)
@@ -90,9 +92,13 @@ class AppDelivery:
         return self.send(known[0]) if known else None
 
     async def interact(self, payload: dict[str, Any]) -> Answer:
-        """Posts an interaction and waits for its acknowledgement; Slack never repeats these."""
-        body = urlencode({"payload": orjson.dumps(payload).decode()}).encode()
-        answer = await self._post(self._urls.interactions_url, body, "application/x-www-form-urlencoded", {})
+        """Sends an interaction and waits for its acknowledgement; Slack never repeats these."""
+        if self._sockets.is_on:
+            reason, ms = await self._sockets.deliver("interactive", payload, answerable=True)
+            answer = Answer(None, reason, ms)
+        else:
+            body = urlencode({"payload": orjson.dumps(payload).decode()}).encode()
+            answer = await self._post(self._urls.interactions_url, body, "application/x-www-form-urlencoded", {})
         entry = Delivery(
             event_id=str(payload.get("trigger_id", "")),
             type=str(payload.get("type")),
@@ -140,11 +146,9 @@ class AppDelivery:
     async def _deliver(self, entry: Delivery, body: bytes) -> None:
         reason = ""
         for retry in range(len(RETRY_SCHEDULE) + 1):
-            headers = {}
             if retry:
                 await asyncio.sleep(RETRY_SCHEDULE[retry - 1] * self._config.time_scale)
-                headers = {"X-Slack-Retry-Num": str(retry), "X-Slack-Retry-Reason": reason}
-            answer = await self._post(self._urls.events_url, body, "application/json", headers)
+            answer = await self._attempt(body, retry, reason)
             entry.attempts.append(Attempt(answer.status, answer.ms, answer.reason))
             reason = answer.reason
             entry.acknowledged = not reason
@@ -158,6 +162,13 @@ class AppDelivery:
             self._ledger.touch()
         entry.finished = True
         self._ledger.touch()
+
+    async def _attempt(self, body: bytes, retry: int, reason: str) -> Answer:
+        if self._sockets.is_on:
+            reason, ms = await self._sockets.deliver("events_api", orjson.loads(body), retry=(retry, reason))
+            return Answer(None, reason, ms)
+        headers = {"X-Slack-Retry-Num": str(retry), "X-Slack-Retry-Reason": reason} if retry else {}
+        return await self._post(self._urls.events_url, body, "application/json", headers)
 
     def _announce_limit(self, over: Delivery) -> None:
         """One POST a minute, without an envelope, says that events of a workspace are held back."""
@@ -173,7 +184,7 @@ class AppDelivery:
         self._start(self._deliver(entry, orjson.dumps(notice)))
 
     def _blame(self, entry: Delivery, answer: Answer) -> None:
-        if answer.reason == "http_timeout":
+        if answer.reason in ("http_timeout", "timeout"):
             detail = f"{entry.type} {entry.event_id} was not answered within {self._config.ack_seconds:g} s"
             self._ledger.violated("late_acknowledgement", detail, at=self._clock.now())
 

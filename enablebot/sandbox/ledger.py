@@ -14,7 +14,7 @@ _SHOWN_CHARACTERS = 80
 
 @dataclass(slots=True)
 class Attempt:
-    """One POST to the app. `status` is None when no answer came; `reason` is empty on success."""
+    """One POST or envelope to the app; `reason` is empty on success. `status` is None without an HTTP answer."""
 
     status: int | None
     ms: float

@@ -23,6 +23,7 @@ from enablebot.sandbox.people import People
 from enablebot.sandbox.persistence import WorldFile
 from enablebot.sandbox.refusal import Refused
 from enablebot.sandbox.sessions import Sessions
+from enablebot.sandbox.sockets import Sockets
 from enablebot.sandbox.streams import Streams
 from enablebot.sandbox.world import Install, User, World, founding
 
@@ -57,7 +58,8 @@ class Sandbox:
         self.stopping = asyncio.Event()
         self._file = WorldFile(config.data_dir)
         self.world = self._file.read() or founding()
-        self.delivery = AppDelivery(config, urls=self.urls, clock=self.clock, ledger=self.ledger)
+        self.sockets = Sockets(config, clock=self.clock, ledger=self.ledger)
+        self.delivery = AppDelivery(config, urls=self.urls, sockets=self.sockets, clock=self.clock, ledger=self.ledger)
         self.announcer = Announcer(world=self.world, clock=self.clock, delivery=self.delivery)
         self.sessions = Sessions(world=self.world, clock=self.clock, changes=self.changes)
         self.streams = Streams(
@@ -73,6 +75,11 @@ class Sandbox:
             world=self.world, clock=self.clock, announcer=self.announcer, delivery=self.delivery
         )
         self.people = People(self)
+
+    @property
+    def socket_url(self) -> str:
+        """Where sockets connect, without a ticket."""
+        return self.base_url.replace("http", "ws", 1) + "/link/"
 
     @property
     def openai_url(self) -> str:

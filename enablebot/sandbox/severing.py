@@ -28,8 +28,15 @@ def remember_transport(scope: Scope, send: Send) -> None:
     and middleware would hide it behind a closure.
     """
     cycle = getattr(send, "__self__", None)
-    if scope["type"] == "http" and hasattr(cycle, "transport"):
+    if scope["type"] in ("http", "websocket") and hasattr(cycle, "transport"):
         scope.setdefault("extensions", {})[_KEY] = cast(_Cycle, cycle).transport
+
+
+def sever(scope: Scope) -> None:
+    """Drops the connection behind a request or a socket, without a word."""
+    transport: asyncio.Transport | None = scope.get("extensions", {}).get(_KEY)
+    if transport is not None:
+        transport.abort()
 
 
 class Severed(Response):

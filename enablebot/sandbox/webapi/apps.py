@@ -1,11 +1,13 @@
-"""The app's own standing: `oauth.v2.access`, `auth.*`, `apps.uninstall`."""
+"""The app's own standing: `oauth.v2.access`, `auth.*`, `apps.*`."""
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
+from enablebot.sandbox.limits import TIERS
 from enablebot.sandbox.manifest import APP_ID, APP_NAME
-from enablebot.sandbox.refusal import Refused
+from enablebot.sandbox.refusal import RateLimited, Refused
 from enablebot.sandbox.webapi.call import Call, Method
 
 
@@ -53,9 +55,28 @@ async def uninstall(call: Call) -> dict[str, Any]:
     return {}
 
 
+async def open_socket(call: Call) -> dict[str, Any]:
+    """The address of one Socket Mode connection, for the app-level token alone."""
+    if not call.bearer:
+        raise Refused("not_authed")
+    if call.token is not None:
+        raise Refused("not_allowed_token_type")
+    if call.bearer != call.sandbox.config.app_token:
+        raise Refused("invalid_auth")
+    wait = call.sandbox.limits.minute(
+        team=APP_ID, method=call.method.name, limit=TIERS[3], now=call.sandbox.clock.now()
+    )
+    if wait:
+        raise RateLimited(wait)
+    # Apps append `&debug_reconnects=true` to the address themselves.
+    query = urlencode({"ticket": call.sandbox.sockets.ticket(), "app_id": APP_ID})
+    return {"url": f"{call.sandbox.socket_url}?{query}"}
+
+
 METHODS = (
     Method("oauth.v2.access", exchange_code, needs_token=False),
     Method("auth.test", test_auth),
     Method("auth.revoke", revoke, tier=3),
     Method("apps.uninstall", uninstall, tier=1),
+    Method("apps.connections.open", open_socket, needs_token=False),
 )

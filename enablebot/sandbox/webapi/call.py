@@ -37,6 +37,7 @@ class Call:
     args: Arguments
     token: Token | None
     basic: tuple[str, str] | None = None
+    bearer: str | None = None
     warnings: list[str] = field(default_factory=list)
 
     @property

@@ -86,6 +86,7 @@ class Gate:
             args=sent.arguments,
             token=self._token,
             basic=_basic(self._request.headers.get("authorization", "")),
+            bearer=self._presented(sent),
             warnings=sent.warnings,
         )
         if method.scope:
@@ -106,8 +107,11 @@ class Gate:
         return value.strip() if scheme.lower() == "bearer" else sent.form_token
 
     def _authenticate(self, sent: Sent) -> None:
-        if not self._presented(sent):
+        presented = self._presented(sent)
+        if not presented:
             raise Refused("not_authed")
+        if presented == self._sandbox.config.app_token:
+            raise Refused("not_allowed_token_type")
         if self._token is None:
             raise Refused("invalid_auth")
         if self._token.dead:

@@ -81,14 +81,14 @@ const COLUMNS = {
 };
 
 function attempts(entry) {
-  return h("span", { class: "attempts" }, entry.attempts.map((attempt) => h("span", { class: attempt.reason ? "pip bad" : "pip good", title: attempt.reason || `status ${attempt.status}` })),
+  return h("span", { class: "attempts" }, entry.attempts.map((attempt) => h("span", { class: attempt.reason ? "pip bad" : "pip good", title: attempt.reason || (attempt.status ? `status ${attempt.status}` : "by socket") })),
     ` ${entry.attempts.length}`);
 }
 
 function outcome(entry) {
   const last = entry.attempts.at(-1);
   if (!last) return chip("on its way", "wait");
-  if (entry.acknowledged) return chip(String(last.status), "good");
+  if (entry.acknowledged) return chip(last.status ? String(last.status) : "socket", "good");
   const words = last.status ? `${last.status}` : last.reason.replace(/_/g, " ");
   return chip(entry.finished ? words : `${words}, will retry`, entry.finished ? "bad" : "wait");
 }
