@@ -410,7 +410,7 @@ grant delete, insert, references, select, update on enablebot.tenants to enableb
 grant select on enablebot.tenants to enablebot_router;
 
 create function enablebot.accept_events(p_tenant_ids uuid[], p_event_keys text[], p_message_keys text[], p_lanes text[], p_kinds text[], p_joins boolean[], p_bodies bytea[], p_data_key_ids uuid[]) returns jsonb
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_api
 create function enablebot.append_audit(p_tenant_id uuid, p_actor text, p_action text, p_object text, p_outcome text, p_detail bytea) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
@@ -419,7 +419,7 @@ create function enablebot.begin_oauth(p_state_hash bytea, p_browser_hash bytea, 
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_router; executable by enablebot_web
 create function enablebot.claim_events(p_worker text, p_after_tenant uuid, p_limit integer, p_tenant_cap integer, p_lease_seconds integer) returns jsonb
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_router; executable by enablebot_api
 create function enablebot.consume_oauth_state(p_state_hash bytea, p_browser_hash bytea) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
@@ -440,10 +440,10 @@ create function enablebot.find_session(p_session_hash bytea) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_router; executable by enablebot_web
 create function enablebot.finish_answer(p_tenant_id uuid, p_answer_id uuid, p_event_id bigint, p_claim_token uuid, p_state text, p_reason text, p_text bytea, p_message_id uuid, p_data_key_id uuid, p_model text, p_input_tokens integer, p_output_tokens integer, p_latency_ms integer) returns jsonb
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_api
 create function enablebot.get_inbox_depth() returns jsonb
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_router; executable by enablebot_api
 create function enablebot.get_installation(p_tenant_id uuid) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
@@ -464,7 +464,7 @@ create function enablebot.inner_audit_hash(p_tenant_id uuid, p_seq bigint, p_at 
   language sql stable security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by nobody else
 create function enablebot.inner_claimed(p_tenant_ids uuid[], p_ids bigint[]) returns jsonb
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_router
 create function enablebot.inner_count_data_keys() returns record
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
@@ -473,19 +473,19 @@ create function enablebot.inner_data_key(p_tenant_id uuid) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_router
 create function enablebot.inner_drop_waiting(p_tenant_ids uuid[], p_reason text) returns void
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by nobody else
 create function enablebot.inner_hold_claim(p_tenant_id uuid, p_event_id bigint, p_claim_token uuid) returns void
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by nobody else
 create function enablebot.inner_insert_tenant(p_tenant_id uuid, p_kind text, p_team_id text, p_enterprise_id text, p_name text, p_credential_tenant_id uuid, p_data_key_id uuid, p_master_key_id text, p_wrapped bytea) returns boolean
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_router
 create function enablebot.inner_own_answer(p_tenant_id uuid, p_answer_id uuid, p_event_id bigint) returns void
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by nobody else
 create function enablebot.inner_rescue(p_tenant_ids uuid[], p_ids bigint[]) returns void
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_router
 create function enablebot.inner_route(p_tenant_id uuid) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
@@ -494,13 +494,13 @@ create function enablebot.inner_scopes(p_tenant_id uuid) returns text[]
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_router
 create function enablebot.inner_settle(p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_outcomes text[], p_reasons text[], p_delays double precision[]) returns bigint[]
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by nobody else
 create function enablebot.inner_tenants_sharing(p_tenant_id uuid) returns uuid[]
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_router; executable by enablebot_owner
 create function enablebot.intend_reply(p_tenant_id uuid, p_answer_id uuid, p_event_id bigint, p_claim_token uuid, p_part integer, p_mode text) returns jsonb
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_api
 create function enablebot.list_tenants(p_after uuid, p_limit integer) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
@@ -509,16 +509,16 @@ create function enablebot.login_strength() returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_api, enablebot_web
 create function enablebot.note_own_messages(p_tenant_ids uuid[], p_channels text[], p_threads text[], p_ts text[]) returns jsonb
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_api
 create function enablebot.open_answer(p_tenant_id uuid, p_event_id bigint, p_claim_token uuid, p_answer_id uuid, p_conversation_id uuid, p_lane text, p_channel text, p_thread_ts text, p_question_ts text, p_asker text, p_message_id uuid, p_message bytea, p_data_key_id uuid, p_history integer) returns jsonb
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_api
 create function enablebot.prune(p_dedupe_days integer, p_done_days integer, p_limit integer) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_router; executable by enablebot_api
 create function enablebot.record_reply(p_tenant_id uuid, p_answer_id uuid, p_event_id bigint, p_claim_token uuid, p_part integer, p_state text, p_ts text) returns jsonb
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_api
 create function enablebot.refuse_audit_change() returns trigger
   language plpgsql volatile security invoker set search_path=pg_catalog, enablebot, pg_temp;
@@ -527,10 +527,10 @@ create function enablebot.register_tenant(p_tenant_id uuid, p_kind text, p_team_
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_router; executable by enablebot_api, enablebot_web
 create function enablebot.renew_leases(p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_lease_seconds integer) returns jsonb
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_api
 create function enablebot.save_draft(p_tenant_id uuid, p_answer_id uuid, p_event_id bigint, p_claim_token uuid, p_text bytea, p_data_key_id uuid) returns jsonb
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_api
 create function enablebot.save_installation(p_tenant_id uuid, p_installation_id uuid, p_enterprise_id text, p_team_id text, p_is_org_wide boolean, p_app_id text, p_bot_user_id text, p_bot_id text, p_scopes text[], p_installed_by text, p_bot_token bytea, p_refresh_token bytea, p_token_expires_at timestamp with time zone, p_data_key_id uuid, p_actor text) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
@@ -539,7 +539,7 @@ create function enablebot.schema_version(p_functions text[]) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_api, enablebot_web
 create function enablebot.settle_events(p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_outcomes text[], p_reasons text[], p_delays double precision[]) returns jsonb
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_api
 create function enablebot.start_session(p_tenant_id uuid, p_session_hash bytea, p_user_id text, p_role text, p_idle_seconds integer, p_absolute_seconds integer) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;

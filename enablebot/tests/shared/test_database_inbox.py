@@ -1,6 +1,7 @@
 """Accepted events: verdicts, lanes, claims, fairness, fencing, rescue."""
 
 import asyncio
+import json
 import random
 from typing import TypeAlias
 from uuid import UUID, uuid4
@@ -488,6 +489,67 @@ async def test_settles_and_renewals_of_shared_events_in_any_order_do_not_deadloc
     settled = [verdict for batch in settlements[:6] for verdict in batch or []]
     assert settled.count("settled") == len(claimed)
     assert len(await claim(database, limit=100, tenant_cap=100)) == 30
+
+
+# Reading
+
+
+async def test_work_reads_what_it_touches_however_much_waits_and_whatever_was_planned_before(
+    database: Database, admin: Admin
+) -> None:
+    workspaces = [await add_installed(database) for _ in range(20)]
+    await admin.execute("analyze")
+
+    async def work() -> None:
+        batch = [(workspace, Event()) for workspace in workspaces[:4]]
+        await admin.fetchval(
+            "select enablebot.accept_events($1, $2, $2, $2, array_fill('mention'::text, array[4]), "
+            "array_fill(true, array[4]), array_fill('sealed'::bytea, array[4]), $1)",
+            [workspace.tenant_id for workspace, _ in batch],
+            [event.event_key for _, event in batch],
+        )
+        claimed = json.loads(await admin.fetchval("select enablebot.claim_events('worker', null, 4, 100, 60)"))
+        named = [
+            [UUID(c["tenant_id"]) for c in claimed],
+            [c["id"] for c in claimed],
+            [UUID(c["claim_token"]) for c in claimed],
+        ]
+        await admin.fetchval("select enablebot.renew_leases($1, $2, $3, 60)", *named)
+        await admin.fetchval(
+            "select enablebot.settle_events($1, $2, $3, array['done', 'retry', 'done', 'set_aside'], "
+            "array_fill(null::text, array[4]), array_fill(0::double precision, array[4]))",
+            *named,
+        )
+
+    # Plans are made now, over next to nothing, and kept by this connection.
+    for _ in range(8):
+        await work()
+    await admin.execute(
+        "insert into enablebot.inbox (tenant_id, event_key, kind, state, settled_at) "
+        "select ($1::uuid[])[1 + g % 20], 'x' || g, 'message', (array['ready', 'done'])[1 + g / 10000], "
+        "case when g >= 10000 then now() end from generate_series(0, 19999) g",
+        [workspace.tenant_id for workspace in workspaces],
+    )
+    await admin.execute(
+        "insert into enablebot.event_bodies select tenant_id, id, 'sealed', tenant_id from enablebot.inbox "
+        "where event_key like 'x%' and state = 'ready'"
+    )
+    # Counters of this connection, not reported yet: what was read before belongs to the filling.
+    async with admin.transaction():
+        before = await _rows_read(admin)
+        await work()
+        after = await _rows_read(admin)
+    read = {table: after[table] - before.get(table, 0) for table in after if table != "tenants"}
+    assert {table: rows for table, rows in read.items() if rows > 50} == {}
+    assert read["inbox"] > 0
+
+
+async def _rows_read(admin: Admin) -> dict[str, int]:
+    rows = await admin.fetch(
+        "select relname, seq_tup_read + coalesce(idx_tup_fetch, 0) as rows from pg_stat_xact_user_tables "
+        "where schemaname = 'enablebot'"
+    )
+    return {row["relname"]: row["rows"] for row in rows}
 
 
 # The wall

@@ -85,7 +85,7 @@ _FINDERS = {
             select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id' and a.attnotnull)""",
     "function's search path is open": """
         select p.proname from pg_proc p where p.pronamespace = 'enablebot'::regnamespace and p.proname <> 'tenants'
-          and p.proconfig is distinct from array['search_path=pg_catalog, enablebot, pg_temp']""",
+          and not coalesce('search_path=pg_catalog, enablebot, pg_temp' = any (p.proconfig), false)""",
     "function is not the owner's or the router's": """
         select p.proname from pg_proc p where p.pronamespace = 'enablebot'::regnamespace
           and p.proowner::regrole::text not in ('enablebot_owner', 'enablebot_router')""",

@@ -1,11 +1,13 @@
 -- Answers, the replies that carry them into Slack, and the conversation they belong to.
+--
+-- No sequential scans, for the reason given in inbox.sql.
 
 set local role enablebot_owner;
 
 -- Refuses whoever lost the claim, and holds it until commit: a rescue passes it by meanwhile.
 create or replace function enablebot.inner_hold_claim(p_tenant_id uuid, p_event_id bigint, p_claim_token uuid) returns void
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 begin
   perform from inbox i
@@ -23,7 +25,7 @@ create or replace function enablebot.open_answer(
   p_data_key_id uuid, p_history int
 ) returns jsonb
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 declare
   v_answer uuid;
@@ -86,7 +88,7 @@ create or replace function enablebot.intend_reply(
   p_tenant_id uuid, p_answer_id uuid, p_event_id bigint, p_claim_token uuid, p_part int, p_mode text
 ) returns jsonb
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 declare
   v_intended_at timestamptz;
@@ -109,7 +111,7 @@ $$;
 -- The claim is on an event: the answer named beside it must be that event's.
 create or replace function enablebot.inner_own_answer(p_tenant_id uuid, p_answer_id uuid, p_event_id bigint) returns void
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 begin
   perform from answers a where a.tenant_id = p_tenant_id and a.id = p_answer_id and a.event_id = p_event_id;
@@ -123,7 +125,7 @@ create or replace function enablebot.record_reply(
   p_tenant_id uuid, p_answer_id uuid, p_event_id bigint, p_claim_token uuid, p_part int, p_state text, p_ts text
 ) returns jsonb
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 begin
   perform enablebot.work_for(array[p_tenant_id]);
@@ -146,7 +148,7 @@ create or replace function enablebot.note_own_messages(
   p_tenant_ids uuid[], p_channels text[], p_threads text[], p_ts text[]
 ) returns jsonb
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 declare
   v_noted boolean[] := array_fill(false, array[cardinality(p_ts)]);
@@ -186,7 +188,7 @@ create or replace function enablebot.save_draft(
   p_tenant_id uuid, p_answer_id uuid, p_event_id bigint, p_claim_token uuid, p_text bytea, p_data_key_id uuid
 ) returns jsonb
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 begin
   perform enablebot.work_for(array[p_tenant_id]);
@@ -205,7 +207,7 @@ create or replace function enablebot.finish_answer(
   p_message_id uuid, p_data_key_id uuid, p_model text, p_input_tokens int, p_output_tokens int, p_latency_ms int
 ) returns jsonb
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 declare
   v_conversation uuid;

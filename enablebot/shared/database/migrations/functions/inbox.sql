@@ -2,6 +2,10 @@
 --
 -- Whoever waits for locks takes them in this order, and rows of one table in key order, so that nobody deadlocks:
 -- dedupe_keys, lanes, inbox, answers and replies, audit_heads. Claiming never waits for a row: it skips.
+--
+-- Plans live as long as their connection. One made while the inbox was nearly empty would read all of it, again and
+-- again, after a burst. So none may scan a table, and rows are met one by one, by their whole key: joining a batch with
+-- the inbox left the planner free to read everything of the batch's tenants instead.
 
 set local role enablebot_owner;
 
@@ -11,7 +15,7 @@ create or replace function enablebot.accept_events(
   p_bodies bytea[], p_data_key_ids uuid[]
 ) returns jsonb
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 declare
   v_verdicts jsonb;
@@ -33,7 +37,8 @@ begin
       from events e
     ) o
     where o.lane is null or o.is_opened
-       or exists (select from lanes l where l.tenant_id = o.tenant_id and l.lane = o.lane)
+       -- Not `exists`: that may be answered by reading every lane there is.
+       or (select true from lanes l where l.tenant_id = o.tenant_id and l.lane = o.lane)
   ),
   keys as (
     select o.tenant_id, 'event:' || o.event_key as key, o.place from ours o
@@ -115,80 +120,73 @@ create or replace function enablebot.inner_settle(
   p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_outcomes text[], p_reasons text[], p_delays double precision[]
 ) returns bigint[]
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 declare
-  v_settled bigint[];
+  v_event record;
+  v_state text;
+  v_lane text;
+  v_live int;
+  v_settled bigint[] := '{}';
 begin
   -- Lanes first, then events: accepting holds a lane while it adds to it, and must not be waited for with events held.
-  perform from lanes l
-  join (
-    select distinct i.tenant_id, i.lane
+  perform from (
+    select distinct s.tenant_id, e.lane
     from unnest(p_tenant_ids, p_ids) as s (tenant_id, id)
-    join inbox i on i.tenant_id = s.tenant_id and i.id = s.id
-    where i.lane is not null
-  ) s on s.tenant_id = l.tenant_id and s.lane = l.lane
-  order by l.tenant_id, l.lane
-  for update of l;
-  perform from inbox i
-  join unnest(p_tenant_ids, p_ids) as s (tenant_id, id) on i.tenant_id = s.tenant_id and i.id = s.id
-  order by i.tenant_id, i.id
-  for update of i;
+    cross join lateral (select i.lane from inbox i where i.tenant_id = s.tenant_id and i.id = s.id limit 1) e
+    where e.lane is not null
+    order by s.tenant_id, e.lane
+  ) d
+  cross join lateral (select from lanes l where l.tenant_id = d.tenant_id and l.lane = d.lane for update) l;
 
-  with settled as (
+  for v_event in
+    select s.*
+    from unnest(p_tenant_ids, p_ids, p_tokens, p_outcomes, p_reasons, p_delays)
+         with ordinality as s (tenant_id, id, token, outcome, reason, delay, place)
+    order by s.tenant_id, s.id, s.place
+  loop
     update inbox i
-    set state = case s.outcome
+    set state = case v_event.outcome
           when 'release' then 'ready'
           when 'retry' then case when i.attempts < 3 then 'ready' else 'set_aside' end
           when 'set_aside' then 'set_aside'
           else 'done'
         end,
-        outcome = case when s.outcome = 'retry' and i.attempts >= 3 then 'set_aside' else s.outcome end,
-        attempts = i.attempts - case s.outcome when 'release' then 1 else 0 end,
+        outcome = case when v_event.outcome = 'retry' and i.attempts >= 3 then 'set_aside' else v_event.outcome end,
+        attempts = i.attempts - case v_event.outcome when 'release' then 1 else 0 end,
         available_at = case
-          when s.outcome in ('release', 'retry') then clock_timestamp() + make_interval(secs => greatest(s.delay, 0))
+          when v_event.outcome in ('release', 'retry')
+          then clock_timestamp() + make_interval(secs => greatest(v_event.delay, 0))
           else i.available_at
         end,
         settled_at = case
-          when s.outcome = 'release' or (s.outcome = 'retry' and i.attempts < 3) then null else clock_timestamp()
+          when v_event.outcome = 'release' or (v_event.outcome = 'retry' and i.attempts < 3) then null
+          else clock_timestamp()
         end,
-        claim_token = null, lease_until = null, reason = s.reason
-    from unnest(p_tenant_ids, p_ids, p_tokens, p_outcomes, p_reasons, p_delays)
-         with ordinality as s (tenant_id, id, token, outcome, reason, delay, place)
-    where i.tenant_id = s.tenant_id and i.id = s.id and i.state = 'claimed' and i.claim_token = s.token
-    returning i.tenant_id, i.id, i.lane, i.state, s.place
-  ),
-  forgotten as (
-    delete from event_bodies b
-    using settled s
-    where s.state = 'done' and b.tenant_id = s.tenant_id and b.event_id = s.id
-  ),
-  left_lanes as (
-    update lanes l
-    set live = l.live - s.finished
-    from (
-      select d.tenant_id, d.lane, count(*) as finished
-      from settled d
-      where d.state <> 'ready' and d.lane is not null
-      group by d.tenant_id, d.lane
-    ) s
-    where l.tenant_id = s.tenant_id and l.lane = s.lane
-    returning l.tenant_id, l.lane, l.live
-  ),
-  next_turns as (
-    update inbox i
-    set state = 'ready', available_at = clock_timestamp()
-    from left_lanes l
-    cross join lateral (
-      select q.id
-      from inbox q
-      where q.tenant_id = l.tenant_id and q.lane = l.lane and q.state = 'queued'
-      order by q.id
-      limit 1
-    ) n
-    where l.live > 0 and i.tenant_id = l.tenant_id and i.id = n.id
-  )
-  select coalesce(array_agg(s.place), '{}') into v_settled from settled s;
+        claim_token = null, lease_until = null, reason = v_event.reason
+    where i.tenant_id = v_event.tenant_id and i.id = v_event.id and i.claim_token = v_event.token
+    returning i.state, i.lane into v_state, v_lane;
+    continue when not found;
+
+    v_settled := v_settled || v_event.place;
+    if v_state = 'done' then
+      delete from event_bodies b where b.tenant_id = v_event.tenant_id and b.event_id = v_event.id;
+    end if;
+    if v_state <> 'ready' and v_lane is not null then
+      update lanes l set live = l.live - 1
+      where l.tenant_id = v_event.tenant_id and l.lane = v_lane
+      returning l.live into v_live;
+      if v_live > 0 then
+        update inbox i
+        set state = 'ready', available_at = clock_timestamp()
+        where i.tenant_id = v_event.tenant_id and i.id = (
+          select q.id from inbox q
+          where q.tenant_id = v_event.tenant_id and q.lane = v_lane and q.state = 'queued'
+          order by q.id
+          limit 1);
+      end if;
+    end if;
+  end loop;
   return v_settled;
 end
 $$;
@@ -197,48 +195,36 @@ $$;
 -- that is being settled or renewed at this moment is left to it.
 create or replace function enablebot.inner_rescue(p_tenant_ids uuid[], p_ids bigint[]) returns void
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 declare
   v_now constant timestamptz := clock_timestamp();
-  v_tenants uuid[];
-  v_ids bigint[];
-  v_tokens uuid[];
+  v_lost record;
+  v_lane text;
+  v_token uuid;
 begin
-  with lost as materialized (
-    select i.tenant_id, i.id, i.lane
-    from unnest(p_tenant_ids, p_ids) as s (tenant_id, id)
-    join inbox i on i.tenant_id = s.tenant_id and i.id = s.id
-    where i.state = 'claimed' and i.lease_until <= v_now
-  ),
-  free_lanes as materialized (
-    select l.tenant_id, l.lane
-    from lanes l
-    where (l.tenant_id, l.lane) in (select o.tenant_id, o.lane from lost o)
-    for update skip locked
-  ),
-  held as materialized (
-    select i.tenant_id, i.id, i.claim_token
+  for v_lost in select s.* from unnest(p_tenant_ids, p_ids) as s (tenant_id, id) order by s.tenant_id, s.id loop
+    select i.lane into v_lane from inbox i where i.tenant_id = v_lost.tenant_id and i.id = v_lost.id;
+    if v_lane is not null then
+      perform from lanes l where l.tenant_id = v_lost.tenant_id and l.lane = v_lane for update skip locked;
+      continue when not found;
+    end if;
+    select i.claim_token into v_token
     from inbox i
-    join lost o on o.tenant_id = i.tenant_id and o.id = i.id
-    where i.state = 'claimed' and i.lease_until <= v_now
-      and (o.lane is null or (o.tenant_id, o.lane) in (select f.tenant_id, f.lane from free_lanes f))
-    for update of i skip locked
-  )
-  select array_agg(h.tenant_id), array_agg(h.id), array_agg(h.claim_token) into v_tenants, v_ids, v_tokens from held h;
-  if v_ids is null then
-    return;
-  end if;
-  perform enablebot.inner_settle(
-    v_tenants, v_ids, v_tokens, array_fill('retry'::text, array[cardinality(v_ids)]),
-    array_fill('lease_expired'::text, array[cardinality(v_ids)]), null);
+    where i.tenant_id = v_lost.tenant_id and i.id = v_lost.id and i.lease_until <= v_now
+    for update skip locked;
+    continue when not found;
+    perform enablebot.inner_settle(
+      array[v_lost.tenant_id], array[v_lost.id], array[v_token], array['retry'], array['lease_expired'],
+      array[0::double precision]);
+  end loop;
 end
 $$;
 
 -- What a worker needs of the events it has just claimed, in the order given.
 create or replace function enablebot.inner_claimed(p_tenant_ids uuid[], p_ids bigint[]) returns jsonb
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 begin
   return (
@@ -248,8 +234,9 @@ begin
              'lease_until', i.lease_until, 'body', translate(encode(b.body, 'base64'), E'\n', ''),
              'data_key_id', b.data_key_id) order by s.place), '[]')
     from unnest(p_tenant_ids, p_ids) with ordinality as s (tenant_id, id, place)
-    join inbox i on i.tenant_id = s.tenant_id and i.id = s.id
-    join event_bodies b on b.tenant_id = s.tenant_id and b.event_id = s.id
+    cross join lateral (select i.* from inbox i where i.tenant_id = s.tenant_id and i.id = s.id limit 1) i
+    cross join lateral (
+      select b.* from event_bodies b where b.tenant_id = s.tenant_id and b.event_id = s.id limit 1) b
   );
 end
 $$;
@@ -257,7 +244,7 @@ $$;
 -- Everything of these tenants that waits or runs, except what ends them: settled as dropped, with its content.
 create or replace function enablebot.inner_drop_waiting(p_tenant_ids uuid[], p_reason text) returns void
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 begin
   perform from lanes l where l.tenant_id = any (p_tenant_ids) and l.live > 0 order by l.tenant_id, l.lane for update;
@@ -297,29 +284,25 @@ create or replace function enablebot.renew_leases(
   p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_lease_seconds int
 ) returns jsonb
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 declare
-  v_renewed jsonb;
+  v_claim record;
+  v_renewed boolean[] := array_fill(false, array[cardinality(p_ids)]);
 begin
   perform enablebot.work_for(p_tenant_ids);
   -- In key order, as settling does: two batches that share events wait instead of deadlocking.
-  perform from inbox i
-  join unnest(p_tenant_ids, p_ids) as s (tenant_id, id) on i.tenant_id = s.tenant_id and i.id = s.id
-  order by i.tenant_id, i.id
-  for update of i;
-  with renewed as (
+  for v_claim in
+    select s.*
+    from unnest(p_tenant_ids, p_ids, p_tokens) with ordinality as s (tenant_id, id, token, place)
+    order by s.tenant_id, s.id, s.place
+  loop
     update inbox i
     set lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds)
-    from unnest(p_tenant_ids, p_ids, p_tokens) as s (tenant_id, id, token)
-    where i.tenant_id = s.tenant_id and i.id = s.id and i.state = 'claimed' and i.claim_token = s.token
-    returning i.tenant_id, i.id, i.claim_token
-  )
-  select coalesce(jsonb_agg(r.id is not null order by s.place), '[]')
-  into v_renewed
-  from unnest(p_tenant_ids, p_ids, p_tokens) with ordinality as s (tenant_id, id, token, place)
-  left join renewed r on r.tenant_id = s.tenant_id and r.id = s.id and r.claim_token = s.token;
-  return v_renewed;
+    where i.tenant_id = v_claim.tenant_id and i.id = v_claim.id and i.claim_token = v_claim.token;
+    v_renewed[v_claim.place] := found;
+  end loop;
+  return to_jsonb(v_renewed);
 end
 $$;
 
@@ -327,7 +310,7 @@ create or replace function enablebot.settle_events(
   p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_outcomes text[], p_reasons text[], p_delays double precision[]
 ) returns jsonb
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 declare
   v_settled bigint[];
@@ -350,7 +333,7 @@ create or replace function enablebot.claim_events(
   p_worker text, p_after_tenant uuid, p_limit int, p_tenant_cap int, p_lease_seconds int
 ) returns jsonb
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 declare
   v_nil constant uuid := '00000000-0000-0000-0000-000000000000';
@@ -367,6 +350,7 @@ declare
   v_tenants uuid[] := '{}';
   v_rooms int[] := '{}';
   v_share int;
+  v_id bigint;
   v_ids bigint[];
   v_found bigint[] := '{}';
   v_found_tenants uuid[] := '{}';
@@ -430,8 +414,10 @@ begin
         ceil((p_limit - cardinality(v_found))::numeric / (cardinality(v_tenants) - v_k + 1)));
       continue when v_share <= 0;
       v_tenant := v_tenants[v_k];
-      with heads as materialized (
-        select i.id
+      -- What another transaction holds is passed by, never waited for.
+      select coalesce(array_agg(h.id order by h.available_at, h.id), '{}') into v_ids
+      from (
+        select i.id, i.available_at
         from inbox i
         where i.tenant_id = v_tenant and i.state = 'ready' and i.available_at <= v_now
         order by i.available_at, i.id
@@ -439,18 +425,14 @@ begin
         limit greatest(0, least(v_share, p_tenant_cap - (
           select count(*) from inbox c
           where c.tenant_id = v_tenant and c.state = 'claimed' and c.lease_until > v_now)))
-        -- What another transaction holds is passed by, never waited for.
         for update skip locked
-      ),
-      claimed as (
+      ) h;
+      foreach v_id in array v_ids loop
         update inbox i
         set state = 'claimed', attempts = i.attempts + 1, claim_token = gen_random_uuid(),
             lease_until = v_now + make_interval(secs => p_lease_seconds), claimed_by = p_worker
-        from heads h
-        where i.tenant_id = v_tenant and i.id = h.id
-        returning i.id, i.available_at
-      )
-      select coalesce(array_agg(c.id order by c.available_at, c.id), '{}') into v_ids from claimed c;
+        where i.tenant_id = v_tenant and i.id = v_id;
+      end loop;
       v_rooms[v_k] := case when cardinality(v_ids) < v_share then 0 else v_rooms[v_k] - v_share end;
       v_found := v_found || v_ids;
       v_found_tenants := v_found_tenants || array_fill(v_tenant, array[cardinality(v_ids)]);
@@ -465,7 +447,7 @@ $$;
 
 create or replace function enablebot.get_inbox_depth() returns jsonb
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 begin
   -- State by state, so that each count reads its own small index and never the events that are done.
