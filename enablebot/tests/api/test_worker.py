@@ -1,6 +1,7 @@
 """Claim, handle, settle, over a real database: nothing lost, nothing done twice, nobody in another's way."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -118,6 +119,12 @@ def only_woken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "LONGEST_PAUSE_SECONDS", NEVER)
 
 
+async def soon(awaited: Awaitable[Any]) -> None:
+    """Wait, but not for ever: a broken worker must fail its test, not hang it."""
+    async with asyncio.timeout(20):
+        await awaited
+
+
 async def failing(_: ClaimedEventRow) -> Outcome:
     raise RuntimeError("a fault of ours")
 
@@ -198,7 +205,7 @@ async def test_no_more_than_its_share_runs_at_once(bench: Bench) -> None:
         await bench.accept(f"EvB{number}", team=OTHER_TEAM)
     async with bench.working(Script(handle), concurrency=5, tenant_concurrency=3):
         for _ in range(5):
-            await started.acquire()
+            await soon(started.acquire())
         go_on.set()
         await bench.finished()
     assert most["all"] <= 5
@@ -292,8 +299,17 @@ async def test_what_was_settled_with_its_answer_is_not_settled_again(
     assert events["Ev1"]["reason"] == "by the answer"
 
 
-async def test_a_worker_whose_event_was_taken_over_stops_and_settles_nothing(bench: Bench) -> None:
-    started, stopped = asyncio.Event(), asyncio.Event()
+async def test_a_worker_whose_event_was_taken_over_stops_and_settles_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, stopped, renewed = asyncio.Event(), asyncio.Event(), list[bool]()
+    renew = bench.database.renew_leases
+
+    async def noting(**arguments: Any) -> Any:
+        renewed.extend(answer := await renew(**arguments))
+        return answer
+
+    monkeypatch.setattr(bench.database, "renew_leases", noting)
 
     async def handle(_: ClaimedEventRow) -> Outcome:
         started.set()
@@ -306,17 +322,20 @@ async def test_a_worker_whose_event_was_taken_over_stops_and_settles_nothing(ben
 
     await bench.accept("Ev1")
     async with bench.working(Script(handle), lease_seconds=1):
-        await started.wait()
+        await soon(started.wait())
         somebody_else = uuid4()
         await bench.admin.execute(
             "update enablebot.inbox set claim_token = $1, lease_until = now() + interval '1 hour'", somebody_else
         )
-        await stopped.wait()
+        await soon(stopped.wait())
     events = await bench.events()
     assert (events["Ev1"]["state"], events["Ev1"]["claim_token"]) == ("claimed", somebody_else)
+    # At the first word of the database, not only when the lease would have run out.
+    assert renewed.count(False) == 1
 
 
-async def test_a_stale_token_stops_the_handler_without_a_word(bench: Bench) -> None:
+async def test_a_stale_token_stops_the_handler_without_a_word(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     handled = asyncio.Event()
 
     async def stale(_: ClaimedEventRow) -> Outcome:
@@ -326,9 +345,10 @@ async def test_a_stale_token_stops_the_handler_without_a_word(bench: Bench) -> N
     await bench.accept("Ev1")
     script = Script(stale)
     async with bench.working(script):
-        await handled.wait()
+        await soon(handled.wait())
     assert (await bench.events())["Ev1"]["state"] == "claimed"
     assert script.given_up == []
+    assert "Somebody else has taken over this event" in caplog.text
 
 
 async def test_leases_are_renewed_while_a_handler_runs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,8 +399,7 @@ async def test_without_the_database_a_handler_stops_when_its_lease_would_have_ru
     monkeypatch.setattr(bench.database, "renew_leases", gone)
     await bench.accept("Ev1")
     async with bench.working(Script(handle), lease_seconds=1):
-        async with asyncio.timeout(20):
-            await stopped.wait()
+        await soon(stopped.wait())
 
 
 async def test_an_event_of_a_worker_that_died_comes_back_by_itself(bench: Bench) -> None:
@@ -403,7 +422,7 @@ async def test_a_drain_lets_handlers_finish(bench: Bench) -> None:
 
     await bench.accept("Ev1")
     async with bench.working(Script(handle)) as worker:
-        await started.wait()
+        await soon(started.wait())
         draining = asyncio.create_task(worker.drain(10))
         await asyncio.sleep(0.01)
         await bench.accept("Ev2")
@@ -423,7 +442,7 @@ async def test_a_drain_gives_back_what_does_not_finish_and_takes_no_attempt_for_
 
     await bench.accept("Ev1")
     async with bench.working(Script(handle)) as worker:
-        await started.wait()
+        await soon(started.wait())
         await worker.drain(0)
     events = await bench.events()
     assert (events["Ev1"]["state"], events["Ev1"]["attempts"]) == ("ready", 0)

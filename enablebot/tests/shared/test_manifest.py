@@ -71,6 +71,8 @@ def test_the_product_calls_only_methods_its_scopes_allow() -> None:
     scope_of_method = {
         "auth.test": None,
         "oauth.v2.access": None,
+        # Socket Mode, with a token of the app's own.
+        "apps.connections.open": None,
         "chat.postMessage": "chat:write",
         "chat.postEphemeral": "chat:write",
         "chat.update": "chat:write",
