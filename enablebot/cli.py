@@ -103,21 +103,13 @@ async def _demo(arguments: argparse.Namespace) -> int:
 
 
 async def _migrate(arguments: argparse.Namespace) -> int:
-    from enablebot.local.up import admin_address, database_for
+    from enablebot.shared.database.config import admin_url
     from enablebot.shared.database.init_db import bundle, migrate
 
     if arguments.bundle:
         print(bundle())
         return 0
-    settings = _settings()
-    with database_for(settings, data_dir=settings.database.data_dir, say=_say) as told:
-        address = admin_address(settings, told)
-        if address is None:
-            _complain(
-                "Only the Data API is configured, which cannot migrate. Set DATABASE_ADMIN_URL to a direct connection, "
-                "or paste what `python -m enablebot migrate --bundle` prints into Supabase's SQL editor."
-            )
-            return 1
+    with admin_url(_settings().database) as address:
         applied = await migrate(address, dry_run=arguments.dry_run)
     verb = "Would apply" if arguments.dry_run else "Applied"
     print(f"{verb}: {', '.join(applied)}." if applied else "The schema is up to date.")

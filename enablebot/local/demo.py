@@ -6,12 +6,12 @@ import time
 
 from enablebot.config.settings import Settings
 from enablebot.local.children import Say
+from enablebot.local.database import database_at_home
 from enablebot.local.household import Ports, furnish
 from enablebot.local.ports import free_port
 from enablebot.local.sandbox_credentials import sandbox_credentials
 from enablebot.local.story import StoryBroken, play
 from enablebot.local.supervisor import Supervisor
-from enablebot.local.up import bring_schema_up_to_date, database_for
 
 
 async def run_demo(settings: Settings, *, say: Say, verbose: bool) -> None:
@@ -26,12 +26,12 @@ async def run_demo(settings: Settings, *, say: Say, verbose: bool) -> None:
     data_dir = settings.database.data_dir / "demo"
     shutil.rmtree(data_dir / "sandbox", ignore_errors=True)
     whisper: Say = say if verbose else _silence
-    with database_for(settings, data_dir=data_dir, say=whisper) as told:
-        await bring_schema_up_to_date(settings, told, say=whisper)
+    async with database_at_home(settings, data_dir=data_dir, say=whisper) as told:
         household = furnish(
             settings,
             environ=os.environ | {"LOG_FORMAT": "text", "LOG_LEVEL": "INFO" if verbose else "WARNING"},
-            database=told,
+            database=told.shared,
+            logins=told.logins,
             ports=Ports(api=free_port(), web=free_port(), sandbox=free_port()),
             credentials=sandbox_credentials(data_dir),
             sandbox_dir=data_dir / "sandbox",

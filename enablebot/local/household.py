@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from enablebot.config.settings import Settings
 from enablebot.local.children import Child
@@ -49,15 +50,16 @@ def furnish(
     ports: Ports,
     credentials: SandboxCredentials,
     sandbox_dir: Path,
+    logins: Mapping[str, str] = MappingProxyType({}),
     play_everything: bool = False,
     model_delay_ms: int = 30,
     time_scale: float = 1.0,
 ) -> Household:
     """Decide what the sandbox plays and give every child its environment.
 
-    `database` is what the services are told about theirs, on top of `environ` (a database started here: its
-    DATABASE_URL; one named in the settings: nothing, they read it themselves). PORT is withheld: it names one
-    service's port, and there are several here.
+    `database` is what both services are told about theirs, on top of `environ`, and `logins` each one's own
+    DATABASE_URL; for a database named in the settings both are empty, the services read it themselves.
+    PORT is withheld: it names one service's port, and there are several here.
     """
     plays_slack = play_everything or not has_slack(settings)
     plays_openai = play_everything or not has_openai(settings)
@@ -87,9 +89,10 @@ def furnish(
     if plays_openai:
         services |= {"OPENAI_BASE_URL": f"{sandbox_url}/openai/v1", "OPENAI_API_KEY": "sk-sandbox"}
 
+    own = {name: {"DATABASE_URL": url} for name, url in logins.items()}
     children = [
-        Child("api", _module("enablebot.scripts.start_api"), f"{api_url}/ready", services),
-        Child("web", _module("enablebot.scripts.start_web"), f"{web_url}/ready", services),
+        Child(name, _module(f"enablebot.scripts.start_{name}"), f"{url}/ready", services | own.get(name, {}))
+        for name, url in (("api", api_url), ("web", web_url))
     ]
     if plays_slack or plays_openai:
         children.insert(

@@ -2,53 +2,14 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
 
 from enablebot.config.settings import Settings
 from enablebot.local.children import Say
+from enablebot.local.database import database_at_home
 from enablebot.local.household import Household, Ports, furnish
 from enablebot.local.ports import insist_free
 from enablebot.local.sandbox_credentials import sandbox_credentials
 from enablebot.local.supervisor import Supervisor
-from enablebot.shared.database.embedded import EmbeddedPostgres
-from enablebot.shared.database.init_db import migrate
-
-
-@contextmanager
-def database_for(settings: Settings, *, data_dir: Path, say: Say) -> Iterator[Mapping[str, str]]:
-    """Yield what the services are told about their database; one of our own is started here and stopped at the end."""
-    if settings.database.url is not None or settings.database.supabase_url is not None:
-        say("Database: the one named in the settings.")
-        yield {}
-        return
-    postgres = EmbeddedPostgres(data_dir)
-    url = postgres.start()
-    say(f"Database: PostgreSQL {postgres.version} in {data_dir}")
-    try:
-        yield {"DATABASE_URL": url, "DATABASE_ADMIN_URL": url}
-    finally:
-        if postgres.stop():
-            say("Postgres stopped.")
-        else:
-            say("Postgres stays up: another process uses it.")
-
-
-def admin_address(settings: Settings, told: Mapping[str, str]) -> str | None:
-    """The connection that migrations use: the one started here, else DATABASE_ADMIN_URL, else DATABASE_URL."""
-    named = settings.database.admin_url or settings.database.url
-    return told.get("DATABASE_ADMIN_URL") or (named.get_secret_value() if named else None)
-
-
-async def bring_schema_up_to_date(settings: Settings, told: Mapping[str, str], *, say: Say) -> None:
-    """Apply what is missing of the migrations; over the Data API alone that cannot be done from here."""
-    admin = admin_address(settings, told)
-    if admin is None:
-        say("Schema: not touched. Only the Data API is configured; paste `python -m enablebot migrate --bundle` there.")
-        return
-    applied = await migrate(admin)
-    say(f"Schema: {', '.join(applied) if applied else 'up to date'}.")
 
 
 async def run_up(settings: Settings, *, sandbox_port: int, say: Say) -> None:
@@ -59,12 +20,12 @@ async def run_up(settings: Settings, *, sandbox_port: int, say: Say) -> None:
     ports = Ports(api=settings.http.api_port, web=settings.http.web_port, sandbox=sandbox_port)
     data_dir = settings.database.data_dir
     insist_free([("api", ports.api), ("web", ports.web), ("sandbox", ports.sandbox)])
-    with database_for(settings, data_dir=data_dir, say=say) as told:
-        await bring_schema_up_to_date(settings, told, say=say)
+    async with database_at_home(settings, data_dir=data_dir, say=say) as told:
         household = furnish(
             settings,
             environ=os.environ | ({"LOG_FORMAT": "text"} if sys.stdout.isatty() and not _names_format() else {}),
-            database=told,
+            database=told.shared,
+            logins=told.logins,
             ports=ports,
             credentials=sandbox_credentials(data_dir),
             sandbox_dir=data_dir / "sandbox",
