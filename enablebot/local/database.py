@@ -48,9 +48,9 @@ async def _own_postgres(data_dir: Path, *, say: Say) -> AsyncIterator[Told]:
     say(f"Database: PostgreSQL {postgres.version} in {data_dir}")
     try:
         _say_applied(await migrate(admin_url), say)
-        logins: dict[str, str] = {**await prepare_embedded(postgres)}
+        own = await prepare_embedded(postgres)
         # On their start in development the services look whether there is something to migrate.
-        yield Told({"DATABASE_ADMIN_URL": admin_url}, logins)
+        yield Told({"DATABASE_ADMIN_URL": admin_url}, {"api": own["api"], "web": own["web"]})
     finally:
         stopped = await asyncio.to_thread(postgres.stop)
         say("Postgres stopped." if stopped else "Postgres stays up: another process uses it.")
