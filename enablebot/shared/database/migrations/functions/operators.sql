@@ -13,6 +13,11 @@ declare
   v_states bigint;
   v_sessions bigint;
 begin
+  -- One at a time: two that met each other's rows in another order would deadlock. The second has nothing to do.
+  if not pg_try_advisory_xact_lock(hashtextextended('enablebot.prune', 0)) then
+    return jsonb_build_object('dedupe_keys', 0, 'events', 0, 'oauth_states', 0, 'sessions', 0);
+  end if;
+
   delete from dedupe_keys d
   using (
     select k.tenant_id, k.key from dedupe_keys k
