@@ -16,7 +16,7 @@ import pytest
 
 from enablebot.local.ports import free_port
 from enablebot.tests.deploy.conftest import Run
-from enablebot.tests.deploy.nginx import render
+from enablebot.tests.deploy.nginx import nginx_binary, render
 from enablebot.tests.faults.conftest import House
 
 PATIENCE_SECONDS = 60
@@ -253,3 +253,13 @@ def test_nginx_accepts_the_file_with_https_as_it_is_handed_out(tmp_path: Path) -
     said = subprocess.run([*nginx.argv, "-t"], capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
     assert "[warn]" not in said.stderr, said.stderr
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("1", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_without_nginx_nothing_is_passed_off_as_proven(
+    monkeypatch: pytest.MonkeyPatch, required: str, outcome: type[BaseException]
+) -> None:
+    monkeypatch.setenv("ENABLEBOT_REQUIRE_NGINX", required)
+    monkeypatch.setattr("enablebot.tests.deploy.nginx.shutil.which", lambda *_, **__: None)
+    with pytest.raises(outcome, match="NO NGINX"):
+        nginx_binary()
