@@ -23,7 +23,11 @@ READ_SECONDS = 2.0
 # Anybody can send what is refused: one line tells the operator as much as a thousand.
 _SECONDS_BETWEEN_COMPLAINTS = 10.0
 
-_JSON: Headers = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
+_JSON: Headers = [
+    (b"content-type", b"application/json"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+]
 _EMPTY: Headers = [(b"content-length", b"0")]
 
 
@@ -112,5 +116,7 @@ async def not_now(send: Send) -> None:
 
 
 async def _respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    if body:
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
