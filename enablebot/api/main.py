@@ -146,6 +146,7 @@ async def _open(
     model: Model | None,
 ) -> Services:
     """Open everything in the order in which it is needed; `opened` closes it the other way round."""
+    opened_here = database is None
     if database is None:
         database = await open_database(
             settings.database, role="api", migrate_first=settings.environment == "development"
@@ -162,6 +163,8 @@ async def _open(
         model = OpenAIModel(settings.model)
         opened.push_async_callback(model.aclose)
     installations = Installations(database, keyring)
+    if opened_here:
+        await installations.refuse_missing_keys()
     answering = AnsweringService(
         database, installations, slack, model, settings.model, metrics, time_scale=settings.worker.time_scale
     )

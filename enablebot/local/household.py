@@ -10,6 +10,8 @@ from enablebot.config.settings import Settings
 from enablebot.local.children import Child
 from enablebot.local.sandbox_credentials import SandboxCredentials
 
+SANDBOX_APP_TOKEN = "xapp-1-A0ENABLEBOT-sandbox"  # noqa: S105 - opens nothing but the sandbox
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -33,8 +35,10 @@ class Household:
 
 
 def has_slack(settings: Settings) -> bool:
-    """Whether the settings name a real Slack app."""
-    return bool(settings.slack.client_id and settings.slack.client_secret and settings.slack.signing_secrets)
+    """Whether the settings name a real Slack app; with Socket Mode its app-level token is enough."""
+    return settings.slack.app_token is not None or bool(
+        settings.slack.client_id and settings.slack.client_secret and settings.slack.signing_secrets
+    )
 
 
 def has_openai(settings: Settings) -> bool:
@@ -86,6 +90,9 @@ def furnish(
             "API_PUBLIC_URL": api_url,
             "WEB_PUBLIC_URL": web_url,
         }
+        if settings.slack.app_token is not None:
+            # Blank would mean `.env`'s, and a real token is no business of the sandbox.
+            services["SLACK_APP_TOKEN"] = SANDBOX_APP_TOKEN
     if plays_openai:
         services |= {"OPENAI_BASE_URL": f"{sandbox_url}/openai/v1", "OPENAI_API_KEY": "sk-sandbox"}
 
@@ -103,6 +110,7 @@ def furnish(
                 credentials=credentials,
                 sandbox_dir=sandbox_dir,
                 slack=plays_slack,
+                by_socket=settings.slack.app_token is not None,
                 openai=plays_openai,
                 model_delay_ms=model_delay_ms,
                 time_scale=time_scale,
@@ -125,6 +133,7 @@ def _sandbox(
     credentials: SandboxCredentials,
     sandbox_dir: Path,
     slack: bool,
+    by_socket: bool,
     openai: bool,
     model_delay_ms: int,
     time_scale: float,
@@ -146,6 +155,7 @@ def _sandbox(
         "SANDBOX_CLIENT_ID": credentials.client_id,
         "SANDBOX_CLIENT_SECRET": credentials.client_secret,
         "SANDBOX_SIGNING_SECRET": credentials.signing_secret,
+        "SANDBOX_APP_TOKEN": SANDBOX_APP_TOKEN if by_socket else "",
         "PYTHONUNBUFFERED": "1",
     }
     return Child(

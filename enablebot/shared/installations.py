@@ -1,6 +1,7 @@
 """A workspace's route, keys and tokens: the one room that knows both the database and encryption."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from enablebot.shared.database.models import InstallationRow, RouteRow, TenantSt
 from enablebot.shared.database.operations import Database
 from enablebot.shared.encryption.encryption import Place, SealingKey
 from enablebot.shared.encryption.keyring import Keyring, WrappedKey
-from enablebot.shared.errors import Conflict, NotFound
+from enablebot.shared.errors import Conflict, NotFound, SchemaMissing, SettingsError
 from enablebot.shared.models.installation import OAuthGrant
 from enablebot.shared.remembering import Remembered
 from enablebot.shared.sensitive import Sensitive
+
+_log = logging.getLogger(__name__)
 
 # How long a workspace that is unknown or uninstalled stays so without asking the database again: until then the first
 # questions after an installation, which another process saved, would go unanswered.
@@ -92,6 +95,25 @@ class Installations:
         self._looking: dict[RouteKey, asyncio.Task[Route | None]] = {}
         # Counts what was forgotten, so that a look-up that began before does not bring the old answer back.
         self._forgotten = 0
+
+    async def refuse_missing_keys(self) -> None:
+        """Raise SettingsError where a workspace's data key is sealed by a master key that we do not hold.
+
+        Its tokens and conversations could not be opened, and its events would be set aside one by one.
+        """
+        try:
+            uses = await self._database.get_master_key_use()
+        except SchemaMissing as error:
+            # `/ready` says so until it has been migrated.
+            _log.warning("Master keys in use cannot be checked: %s", error.message)
+            return
+        missing = [use for use in uses if use.master_key_id not in self._keyring.ids]
+        if missing:
+            raise SettingsError(
+                f"ENCRYPTION_KEYS lacks the key “{use.master_key_id}”, under which {use.data_keys} "
+                f"workspace{'s’ keys are' if use.data_keys > 1 else '’s key is'} sealed. Put it back, behind the first."
+                for use in missing
+            )
 
     async def route(self, *, enterprise_id: str | None, team_id: str | None, is_org_wide: bool) -> Route | None:
         """Return the tenant an event belongs to, an uninstalled one included; None where we know of none.

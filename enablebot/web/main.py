@@ -59,6 +59,9 @@ def create_app(
                 opened.push_async_callback(data.aclose)
             else:
                 data = database
+            installations = Installations(data, keyring)
+            if database is None:
+                await installations.refuse_missing_keys()
             pings.add("database", data.ping)
             calls = SlackCalls(base_url=settings.slack.base_url, on_call=count_call, given=slack)
             opened.push_async_callback(calls.aclose)
@@ -68,7 +71,7 @@ def create_app(
                     database=data,
                     slack=calls,
                     slack_app=_slack_app(settings),
-                    installations=Installations(data, keyring),
+                    installations=installations,
                     metrics=metrics,
                     pages=pages,
                     cookies=cookies,

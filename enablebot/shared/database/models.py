@@ -234,6 +234,9 @@ class PrunedRow(Row):
 
 
 class SchemaVersionRow(Row):
+    """`asked_at` is the database's own clock."""
+
+    asked_at: datetime | None = None
     version: int
     functions_checksum: str
     missing: tuple[str, ...]

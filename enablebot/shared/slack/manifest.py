@@ -21,8 +21,11 @@ BOT_EVENTS: tuple[str, ...] = (
 )
 
 
-def build_manifest(*, api_url: str, web_url: str) -> dict[str, Any]:
-    """The manifest to create the Slack app from, for services reachable at these addresses."""
+def build_manifest(*, api_url: str, web_url: str, by_socket: bool = False) -> dict[str, Any]:
+    """The manifest to create the Slack app from, for services reachable at these addresses.
+
+    With `by_socket` for an app in development that no address leads to: Slack refuses addresses that are not https.
+    """
     api, web = api_url.rstrip("/"), web_url.rstrip("/")
     return {
         "_metadata": {"major_version": 2, "minor_version": 0},
@@ -50,14 +53,20 @@ def build_manifest(*, api_url: str, web_url: str) -> dict[str, Any]:
             },
         },
         "oauth_config": {
-            "redirect_urls": [f"{web}/slack/oauth_redirect"],
+            **({} if by_socket else {"redirect_urls": [f"{web}/slack/oauth_redirect"]}),
             "scopes": {"bot": list(BOT_SCOPES)},
         },
         "settings": {
-            "event_subscriptions": {"request_url": f"{api}/slack/events", "bot_events": list(BOT_EVENTS)},
-            "interactivity": {"is_enabled": True, "request_url": f"{api}/slack/interactions"},
-            "org_deploy_enabled": True,
-            "socket_mode_enabled": False,
+            "event_subscriptions": {
+                **({} if by_socket else {"request_url": f"{api}/slack/events"}),
+                "bot_events": list(BOT_EVENTS),
+            },
+            "interactivity": {
+                "is_enabled": True,
+                **({} if by_socket else {"request_url": f"{api}/slack/interactions"}),
+            },
+            "org_deploy_enabled": not by_socket,
+            "socket_mode_enabled": by_socket,
             "token_rotation_enabled": False,
         },
     }

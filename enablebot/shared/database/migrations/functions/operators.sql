@@ -154,6 +154,7 @@ set search_path = pg_catalog, enablebot, pg_temp
 as $$
 begin
   return jsonb_build_object(
+    'asked_at', clock_timestamp(),
     'version', (select coalesce(max(m.version), 0) from schema_migrations m),
     'functions_checksum', encode(sha256(convert_to(coalesce(
       (select string_agg(f.name || ':' || f.checksum || E'\n', '' order by f.name) from schema_functions f), ''), 'UTF8')),
