@@ -263,6 +263,7 @@ _STARTUP_PLANTS = {
     "alter table enablebot.messages owner to current_user": "messages belongs to",
     "grant select on enablebot.messages to enablebot_api": "table messages is granted to enablebot_api",
     "grant select on enablebot.messages to public": "table messages is granted to public",
+    "grant select (body) on enablebot.messages to anon": "column messages.body is granted to anon",
     "grant execute on function enablebot.find_route to public": "function find_route may be executed by public",
     "grant execute on function enablebot.find_route to anon": "function find_route may be executed by anon",
     "alter function enablebot.find_route owner to current_user": "function find_route belongs to",

@@ -355,6 +355,15 @@ async def test_claimers_at_once_empty_the_inbox_between_them(database: Database)
     assert len({event.id for batch in batches for event in batch}) == 100
 
 
+async def test_claiming_passes_by_an_event_that_another_transaction_holds(database: Database, admin: Admin) -> None:
+    acme = await add_installed(database)
+    await accept(database, (acme, held := Event()), (acme, free := Event()))
+    async with admin.transaction():
+        await admin.execute("select from enablebot.inbox where event_key = $1 for update", held.event_key)
+        assert [event.event_key for event in await claim(database)] == [free.event_key]
+    assert [event.event_key for event in await claim(database)] == [held.event_key]
+
+
 # Leases
 
 
@@ -491,6 +500,26 @@ async def test_settles_and_renewals_of_shared_events_in_any_order_do_not_deadloc
     settled = [verdict for batch in settlements[:6] for verdict in batch or []]
     assert settled.count("settled") == len(claimed)
     assert len(await claim(database, limit=100, tenant_cap=100)) == 30
+
+
+async def test_settling_takes_lanes_in_key_order_and_before_events_as_accepting_does(
+    database: Database, admin: Admin
+) -> None:
+    acme = await add_installed(database)
+    # The earlier event is in the lane that sorts last.
+    await accept(database, (acme, Event(lane="C1:2.2")), (acme, Event(lane="C1:1.1")))
+    claimed = await claim(database)
+    async with admin.transaction():
+        await admin.execute("select from enablebot.lanes where lane = 'C1:1.1' for update")
+        settling = asyncio.create_task(settle(database, *claimed))
+        waits_for_us = "select exists (select from pg_locks where pg_backend_pid() = any (pg_blocking_pids(pid)))"
+        async with asyncio.timeout(30):
+            while not await admin.fetchval(waits_for_us):
+                await asyncio.sleep(0.01)
+        # Whoever holds the first lane finds the others, and the events, free.
+        await admin.execute("select from enablebot.lanes where lane = 'C1:2.2' for update nowait")
+        await admin.execute("select from enablebot.inbox for update nowait")
+    assert await settling == ["settled", "settled"]
 
 
 # Reading
