@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _BACKLOG = 2048
 _EVERYWHERE = frozenset({"", "*", "::"})
 # Longer than the minute for which Railway's edge and most load balancers keep an idle connection.
-_KEEP_ALIVE_SECONDS = 65
+KEEP_ALIVE_SECONDS = 65
 
 
 def serve(
@@ -57,7 +57,7 @@ def serve(
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
     server = _DrainingServer(config, found, drain_seconds=drain_seconds, notice_seconds=notice_seconds)
     server.name = _address(host, sockets)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from enablebot.tests.deploy.files import SERVER
 
-_MAIN = """
+_MAIN = """{user}
 daemon off;
 worker_processes 1;
 pid {prefix}/nginx.pid;
@@ -66,9 +66,6 @@ def render(
     """
     binary = nginx_binary()
     prefix.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() == 0:
-        # Workers of a root's nginx run as nobody, who must get through to the temporary files.
-        prefix.chmod(0o755)
     text = (SERVER / "nginx.conf").read_text()
     for wanted, actual in instances.items():
         text, count = re.subn(rf"server 127\.0\.0\.1:{wanted}\b", f"server 127.0.0.1:{actual}", text)
@@ -76,9 +73,9 @@ def render(
     text, count = re.subn(r"(?ms)^server \{\n    listen 80;.*?^\}\n", "", text)
     assert count == 1, "nginx.conf does not redirect from http exactly once"
     text = re.sub(r"(?m)^ *listen \[::\]:443 .*\n", "", text)
-    tls = " ssl http2" if with_tls else ""
+    tls = " ssl" if with_tls else ""
     for front in (api_front, web_front):
-        text, count = re.subn("listen 443 ssl http2;", f"listen 127.0.0.1:{front}{tls};", text, count=1)
+        text, count = re.subn("listen 443 ssl;", f"listen 127.0.0.1:{front}{tls};", text, count=1)
         assert count == 1, "nginx.conf does not serve two names over https"
     if with_tls:
         certificate, key = _certificate(prefix)
@@ -87,7 +84,9 @@ def render(
     else:
         text = re.sub(r"(?m)^ *ssl_.*\n", "", text)
     (prefix / "enablebot.conf").write_text(text)
-    (prefix / "nginx.conf").write_text(_MAIN.format(prefix=prefix))
+    # A root's nginx gives its workers to nobody, who cannot get at this test's files.
+    user = "user root;" if os.geteuid() == 0 else ""
+    (prefix / "nginx.conf").write_text(_MAIN.format(prefix=prefix, user=user))
     return Nginx((binary, "-p", str(prefix), "-c", str(prefix / "nginx.conf"), "-e", "stderr"), prefix)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from enablebot.config.reference import SETTINGS_REFERENCE
+from enablebot.scripts.serve import KEEP_ALIVE_SECONDS
 from enablebot.tests.deploy.files import SERVER, insist_startable
 
 KNOWN = {variable.name: variable for variable in SETTINGS_REFERENCE}
@@ -72,6 +73,20 @@ def test_the_proxies_pass_to_the_ports_that_the_units_listen_on() -> None:
     assert "WEB_HOST=127.0.0.1 PORT=8000" in web
     assert "server 127.0.0.1:8000" in nginx
     assert "API_HOST=127.0.0.1 PORT=%i" in read_unit("enablebot-api@.service")["Service"]["ExecStart"]
+
+
+def test_the_proxies_hang_up_before_the_services_do() -> None:
+    nginx = re.findall(r"(?m)^ *keepalive_timeout (\d+)s;", (SERVER / "nginx.conf").read_text())
+    caddy = re.findall(r"(?m)^\s*keepalive (\d+)s$", (SERVER / "Caddyfile").read_text())
+    assert len(nginx + caddy) == 2
+    assert max(map(int, nginx + caddy)) < KEEP_ALIVE_SECONDS
+
+
+def test_caddy_answers_for_figures_before_any_proxy_is_asked() -> None:
+    # `handle` blocks exclude each other, the narrower path first; a bare `respond` would come after them all.
+    caddy = (SERVER / "Caddyfile").read_text()
+    assert len(re.findall(r"handle /metrics \{\s+respond 404\s+\}", caddy)) == 2
+    assert "respond /metrics" not in caddy
 
 
 def test_the_handbook_names_every_file_that_it_hands_out() -> None:
