@@ -32,7 +32,7 @@ async def flag(desk: Desk, part: int) -> None:
                 channel=desk.question.channel,
                 thread_ts=desk.question.thread_ts,
                 text=reasons.sentence("ambiguous"),
-                blocks=reasons.retry_blocks(str(desk.journal.answer_id)),
+                blocks=reasons.retry_blocks(f"{desk.journal.answer_id}:{desk.question.ts}"),
                 metadata=metadata_of(desk.journal.answer_id, number),
             ),
         )

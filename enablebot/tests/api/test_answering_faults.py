@@ -96,6 +96,8 @@ async def test_when_nobody_knows_the_person_gets_a_reason_and_a_retry_button(roo
     (note,) = room.spoken(question)
     assert note["text"] == sentence("ambiguous")
     assert RETRY_ACTION in str(note["blocks"])
+    # The button names its question: somebody else may have written in between.
+    assert f":{question.ts}'" in str(note["blocks"])
     assert (await room.answer_row(question))["state"] == "ambiguous"
     assert await room.inbox(question) == ("done", "failed")
     assert room.metrics.registry.get_sample_value("enablebot_replies_ambiguous_total") == 1
