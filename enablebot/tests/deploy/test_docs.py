@@ -66,7 +66,7 @@ def test_commands_in_the_text_exist(page: Path) -> None:
 
 @every_page
 def test_nobody_is_sent_to_a_place_that_only_one_machine_has(page: Path) -> None:
-    assert not re.search(r"/tmp/|/work/|/root/|localhost", page.read_text())
+    assert not re.search(r"/tmp/|/home/|localhost", page.read_text())
 
 
 # --- The logins that server.md creates
