@@ -36,7 +36,7 @@ format: $(VENV)/.dev ## let ruff put the code in order
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.dev ## every figure in benchmarks/, each beside its peer
-	@for figure in benchmarks/[a-z]*.py; do $(BIN)/python $$figure || exit 1; done
+	@for figure in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$figure .py) || exit 1; done
 
 lock: $(VENV)/.dev ## pin the requirements again from pyproject.toml
 	$(COMPILE) --extra local --extra dev -o requirements-dev.txt

@@ -1,4 +1,4 @@
-"""Sealing and opening beside the bare cipher and beside MultiFernet: `python benchmarks/encryption.py`.
+"""Sealing and opening beside the bare cipher and beside MultiFernet: `python -m benchmarks.encryption`.
 
 The bare calls get a ready key, nonce and associated data, so what is measured against them is all that we add:
 the nonce from the operating system, the key id, and binding to a place. The targets are ratios within this run.
