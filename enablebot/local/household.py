@@ -32,6 +32,7 @@ class Household:
     sandbox_url: str | None
     plays_slack: bool
     plays_openai: bool
+    installs_by_token: bool = False
 
 
 def has_slack(settings: Settings) -> bool:
@@ -123,6 +124,8 @@ def furnish(
         sandbox_url=sandbox_url if plays_slack or plays_openai else None,
         plays_slack=plays_slack,
         plays_openai=plays_openai,
+        # Without the app's client there is no Add to Slack, as is usual with Socket Mode.
+        installs_by_token=not plays_slack and settings.slack.client_id is None,
     )
 
 

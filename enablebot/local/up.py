@@ -43,6 +43,8 @@ async def run_up(settings: Settings, *, sandbox_port: int, say: Say) -> None:
 def welcome_text(household: Household) -> str:
     """Where to go and what to do first."""
     rows = [(household.web_url, "start here: add EnableBot to a workspace")]
+    if household.installs_by_token:
+        rows = [(household.web_url, "the web service")]
     if household.plays_slack and household.sandbox_url:
         rows.append((household.sandbox_url, "then talk to it: a played Slack, nothing leaves this machine"))
     rows.append((f"{household.api_url}/ready", "the api, where Slack's events arrive"))
@@ -53,6 +55,10 @@ def welcome_text(household: Household) -> str:
     lines = ["", "EnableBot is ready.", "", *(f"  {url:<{width}}   {what}" for url, what in rows), ""]
     if played:
         lines.append(f"  {' and '.join(played)} played by the sandbox: .env has no credentials for the real one.")
+    if household.installs_by_token:
+        lines.append(
+            "  Add your workspace: `python -m enablebot tenants add --bot-token -`. Then talk to it in Slack."
+        )
     lines += ["  Ctrl-C stops all of it.", ""]
     return "\n".join(lines)
 
