@@ -108,7 +108,7 @@ class LoggingSettings(_Frozen):
 class WorkerSettings(_Frozen):
     """How much one process takes on, and for how long it holds it."""
 
-    lease_seconds: int = 60
+    lease_seconds: int = 20
     concurrency: int = 32
     tenant_concurrency: int = 8
     time_scale: float = 1.0
