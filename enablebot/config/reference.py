@@ -197,7 +197,12 @@ SETTINGS_REFERENCE: tuple[Variable, ...] = (
         remedy='Make one with `python -c "import secrets; print(secrets.token_urlsafe(24))"`.',
     ),
     Variable("Access", "OPENAPI_PUBLIC", "off", "`on` shows the OpenAPI pages in production."),
-    Variable("Worker", "WORKER_LEASE_SECONDS", "20", "Seconds a worker holds an event, renewed while it works, before another may take it."),
+    Variable(
+        "Worker",
+        "WORKER_LEASE_SECONDS",
+        "20",
+        "Seconds a worker holds an event, renewed while it works, before another may take it.",
+    ),
     Variable("Worker", "WORKER_CONCURRENCY", "32", "Events one process handles side by side."),
     Variable("Worker", "WORKER_TENANT_CONCURRENCY", "8", "Of these, how many may belong to one workspace."),
     Variable(
