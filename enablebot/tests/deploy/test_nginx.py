@@ -173,8 +173,12 @@ class Fronts:
         instances = {8001: self.first.server_port, 8011: self.second.server_port, 8000: self.web.server_port}
         nginx = render(prefix, api_front=self.api_port, web_front=self.web_port, instances=instances)
         self.process = subprocess.Popen(nginx.argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        for port in (self.api_port, self.web_port):
-            self._wait_for(port)
+        try:
+            for port in (self.api_port, self.web_port):
+                self._wait_for(port)
+        except BaseException:
+            self.close()
+            raise
 
     def _wait_for(self, port: int) -> None:
         for _ in range(1000):
