@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
@@ -334,6 +334,17 @@ async def test_a_socket_outlives_the_deadline_of_a_call(sandbox: Sandbox) -> Non
         await asyncio.sleep(0.5)
         assert (await heard(sandbox)).acknowledged
         assert ear.figure("socket_endings_total", outcome="lost") == 0
+
+
+async def test_the_next_socket_is_open_while_the_warned_one_still_listens() -> None:
+    # Slack's own ten seconds between its warning and the end.
+    async with running(replace(CONFIG, time_scale=1)) as sandbox, listening(sandbox) as ear:
+        sandbox.install(ACME)
+        await sandbox.wait_for(lambda: sandbox.sockets.connected == 1, timeout=PATIENCE)
+        sandbox.sockets.end("warning")
+        await sandbox.wait_for(lambda: sandbox.sockets.connected == 2, timeout=PATIENCE)
+        assert (await heard(sandbox)).acknowledged
+        assert ear.figure("socket_endings_total", outcome="warning") == 0
 
 
 async def test_a_refused_token_is_told_with_its_remedy_and_without_itself_and_tried_again(
