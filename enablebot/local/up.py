@@ -56,9 +56,7 @@ def welcome_text(household: Household) -> str:
     if played:
         lines.append(f"  {' and '.join(played)} played by the sandbox: .env has no credentials for the real one.")
     if household.installs_by_token:
-        lines.append(
-            "  Add your workspace: `python -m enablebot tenants add --bot-token -`. Then talk to it in Slack."
-        )
+        lines.append("  Add your workspace: `python -m enablebot tenants add --bot-token -`. Then talk to it in Slack.")
     lines += ["  Ctrl-C stops all of it.", ""]
     return "\n".join(lines)
 
