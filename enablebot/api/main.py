@@ -149,7 +149,10 @@ async def _open(
     opened_here = database is None
     if database is None:
         database = await open_database(
-            settings.database, role="api", migrate_first=settings.environment == "development"
+            settings.database,
+            role="api",
+            migrate_first=settings.environment == "development",
+            on_login=metrics.database_login_strength.set,
         )
         opened.push_async_callback(database.aclose)
     if slack is None:

@@ -55,7 +55,12 @@ def create_app(
         async with AsyncExitStack() as opened:
             if database is None:
                 migrate_first = settings.environment == "development"
-                data = await open_database(settings.database, role="web", migrate_first=migrate_first)
+                data = await open_database(
+                    settings.database,
+                    role="web",
+                    migrate_first=migrate_first,
+                    on_login=metrics.database_login_strength.set,
+                )
                 opened.push_async_callback(data.aclose)
             else:
                 data = database

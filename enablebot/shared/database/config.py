@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -23,16 +23,25 @@ Role: TypeAlias = Literal["api", "web"]
 _log = logging.getLogger(__name__)
 
 
-async def open_database(settings: "DatabaseSettings", *, role: Role, migrate_first: bool = False) -> Database:
+async def open_database(
+    settings: "DatabaseSettings",
+    *,
+    role: Role,
+    migrate_first: bool = False,
+    on_login: Callable[[bool], None] | None = None,
+) -> Database:
     """Open the database that the settings name: DATABASE_URL, else Supabase's Data API, else one of our own.
 
     Settings have refused a production without an address before. `migrate_first` is development's way with
-    DATABASE_URL; our own Postgres is always migrated. Raises DatabaseUnavailable when nobody answers, and DatabaseError
-    when a wall is down. A missing schema is only logged: `/ready` says so until it has been migrated.
+    DATABASE_URL; our own Postgres is always migrated. `on_login` hears whether the login may do more than its job.
+    A missing schema is only logged: `/ready` says so until it has been migrated.
+    Raises DatabaseUnavailable when nobody answers, and DatabaseError when a wall is down.
     """
     database = Database(await _transport(settings, role=role, migrate_first=migrate_first))
     try:
-        await refuse_open_walls(database)
+        is_strong = await refuse_open_walls(database)
+        if on_login is not None:
+            on_login(is_strong)
     except SchemaMissing as error:
         _log.error("%s", error.message)
     except BaseException:
@@ -41,8 +50,8 @@ async def open_database(settings: "DatabaseSettings", *, role: Role, migrate_fir
     return database
 
 
-async def refuse_open_walls(database: Database) -> None:
-    """Raise DatabaseError when a protection of the schema is off; warn when our login may do more than its job."""
+async def refuse_open_walls(database: Database) -> bool:
+    """Raise DatabaseError when a protection of the schema is off; say, and warn, when our login may do too much."""
     found = await database.login_strength()
     if found.faults:
         listed = "".join(f"\n  - {fault}" for fault in found.faults)
@@ -66,6 +75,7 @@ async def refuse_open_walls(database: Database) -> None:
             found.login,
             " and ".join(powers),
         )
+    return bool(powers)
 
 
 @contextmanager

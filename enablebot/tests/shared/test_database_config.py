@@ -33,6 +33,13 @@ async def test_database_url_comes_first(api_url: str, caplog: pytest.LogCaptureF
     assert caplog.records == []
 
 
+async def test_the_strength_of_the_login_is_told_for_the_metrics(api_url: str, admin_url: str) -> None:
+    told: list[bool] = []
+    for url in (api_url, admin_url):
+        await (await open_database(at(url), role="api", on_login=told.append)).aclose()
+    assert told == [False, True]
+
+
 @pytest.mark.postgrest
 async def test_supabase_comes_second(postgres_server: PostgresServer, database_name: str) -> None:
     with data_api(postgres_server, database_name) as api:
