@@ -22,6 +22,8 @@ from enablebot.shared.encryption.keyring import Keyring
 from enablebot.shared.errors import SettingsError
 from enablebot.shared.installations import Installations
 from enablebot.shared.models.installation import REQUIRED_SCOPES
+from enablebot.tests.database import PostgresServer
+from enablebot.tests.postgrest import data_api
 from enablebot.tests.shared.workspaces import add_workspace
 from enablebot.web.main import create_app as create_web
 
@@ -275,3 +277,18 @@ async def test_a_service_does_not_start_without_a_master_key_in_use(
     both = environ | {"ENCRYPTION_KEYS": f"{MASTER_KEY},k1:{'AQ' * 21}A="}
     async with _life(create(_settings(both, url))):
         pass
+
+
+@pytest.mark.postgrest
+async def test_migrate_over_the_data_api_alone_ends_well_only_when_there_is_nothing_to_do(
+    run: Run, environ: dict[str, str], postgres_server: PostgresServer, database_name: str
+) -> None:
+    del environ["DATABASE_URL"]
+    with data_api(postgres_server, database_name) as api:
+        environ |= {"SUPABASE_URL": api.url, "SUPABASE_SERVICE_KEY": api.key()}
+        assert await run("migrate") == (0, "The schema is up to date.\n", "")
+    with postgres_server.empty() as empty, data_api(postgres_server, empty) as api:
+        environ |= {"SUPABASE_URL": api.url, "SUPABASE_SERVICE_KEY": api.key()}
+        code, _, complaints = await run("migrate")
+    assert code == 1
+    assert "migrate --bundle" in complaints
