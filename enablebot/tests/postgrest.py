@@ -15,7 +15,7 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,6 +34,8 @@ _INTEGRITY = "sha512-YdoDWSnozHr5oQO+oNPeE3U8X+Kzjyh8XUW/j1p9O/Ly53a5Ll3rG93CtCh
 # A killed test run closes its end of the pipe, and PostgREST goes with it.
 _UNTIL_STDIN_CLOSES = 'exec 3<&0; "$1" 3<&- & pid=$!; (cat <&3 >/dev/null; kill $pid) & wait $pid'
 _JWT_SECRET = "a secret that only the tests know, and long enough"
+# What Supabase's gateway takes in place of a JWT, and PostgREST itself would refuse.
+SECRET_KEY = "sb_secret_only-the-tests-know-it"
 
 
 def postgrest_binary() -> Path:
@@ -78,18 +80,25 @@ class DataApi:
 
     def key(self, role: str = "service_role", *, secret: str = _JWT_SECRET) -> str:
         """Return a key for a role, good for an hour; another `secret` makes a forged one."""
-        return jwt.encode({"role": role, "exp": int(time.time()) + 3600}, secret, algorithm="HS256")
+        return service_key(role, secret=secret)
+
+
+def service_key(role: str = "service_role", *, secret: str = _JWT_SECRET) -> str:
+    """Return a key in the legacy form, a JWT for a role, good for an hour; another `secret` makes a forged one."""
+    return jwt.encode({"role": role, "exp": int(time.time()) + 3600}, secret, algorithm="HS256")
 
 
 @contextmanager
-def data_api(server: PostgresServer, database: str, *, schemas: str = "public,enablebot") -> Iterator[DataApi]:
-    """Run PostgREST on a database behind a proxy that takes /rest/v1 off the path."""
+def data_api(
+    server: PostgresServer, database: str, *, schemas: str = "public,enablebot", max_rows: int = 1000
+) -> Iterator[DataApi]:
+    """Run PostgREST on a database behind a gateway that takes /rest/v1 off the path, as Supabase's does."""
     port, admin_port = _free_port(), _free_port()
     environment = {
         "PGRST_DB_URI": server.url(database, login="authenticator"),
         "PGRST_DB_SCHEMAS": schemas,
         "PGRST_DB_ANON_ROLE": "anon",
-        "PGRST_DB_MAX_ROWS": "1000",
+        "PGRST_DB_MAX_ROWS": str(max_rows),
         "PGRST_DB_POOL": "5",
         "PGRST_JWT_SECRET": _JWT_SECRET,
         "PGRST_SERVER_HOST": "127.0.0.1",
@@ -106,15 +115,18 @@ def data_api(server: PostgresServer, database: str, *, schemas: str = "public,en
     )
     try:
         _wait_until_ready(process, admin_port)
-        with proxy(port) as url:
+        with gateway(port) as url:
             yield DataApi(url)
     finally:
         process.communicate()
 
 
 @contextmanager
-def proxy(port: int) -> Iterator[str]:
-    """Pass /rest/v1/… on to a port, and yield the address to ask."""
+def gateway(port: int) -> Iterator[str]:
+    """Pass /rest/v1/… on to a port, and yield the address to ask.
+
+    Like Supabase's it looks at `apikey`: without one nobody passes, and one that is SECRET_KEY becomes a JWT.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -125,23 +137,44 @@ def proxy(port: int) -> Iterator[str]:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             behind = HTTPConnection("127.0.0.1", port)
             kept = {name: value for name, value in self.headers.items() if name.lower() not in {"host", "connection"}}
+            refusal = _let_in(kept)
+            if refusal is not None:
+                self._answer(401, {"content-type": "application/json"}, refusal)
+                return
             behind.request("POST", self.path.removeprefix("/rest/v1"), body, kept)
             answer = behind.getresponse()
-            content = answer.read()
-            self.send_response(answer.status)
-            for name, value in answer.getheaders():
+            self._answer(answer.status, dict(answer.getheaders()), answer.read())
+            behind.close()
+
+        def _answer(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
                 if name.lower() not in {"transfer-encoding", "connection", "content-length", "date", "server"}:
                     self.send_header(name, value)
             self.send_header("content-length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
-            behind.close()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
             """Say nothing: the test's outcome says it."""
 
     with serving(Handler) as url:
         yield url
+
+
+def _let_in(headers: dict[str, str]) -> bytes | None:
+    """Put a JWT where the secret key stands; return the refusal for a request that may not pass."""
+    given = {name.lower(): name for name in headers}
+    if "apikey" not in given:
+        return b'{"message":"No API key found in request","hint":"No `apikey` request header was found."}'
+    key = headers[given["apikey"]]
+    if not key.startswith("sb_"):
+        return None
+    bearer = headers.get(given.get("authorization", ""), f"Bearer {key}")
+    if key != SECRET_KEY or bearer != f"Bearer {key}":
+        return b'{"message":"Invalid API key","hint":"Double check your Supabase API key."}'
+    headers[given.get("authorization", "Authorization")] = f"Bearer {service_key()}"
+    return None
 
 
 class _Listening(ThreadingHTTPServer):

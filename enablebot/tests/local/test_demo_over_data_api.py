@@ -1,0 +1,45 @@
+"""`demo` as a person runs it on a Supabase project of which only the URL and a key are known."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from enablebot.tests.database import PostgresServer
+from enablebot.tests.postgrest import SECRET_KEY, data_api
+
+pytestmark = [pytest.mark.anyio, pytest.mark.postgrest, pytest.mark.slow]
+
+
+# The legacy form of key is what every other test over the Data API brings.
+async def test_the_demo_plays_to_its_end_with_url_and_key_only(
+    postgres_server: PostgresServer,
+    database_name: str,
+    admin: "asyncpg.Connection[asyncpg.Record]",
+    tmp_path: Path,
+) -> None:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    with data_api(postgres_server, database_name) as api:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "enablebot", "demo"),
+            env=kept
+            | {
+                "PYTHONPATH": str(Path(__file__).parents[3]),
+                "ENABLEBOT_DATA_DIR": str(tmp_path / "data"),
+                "SUPABASE_URL": api.url,
+                "SUPABASE_SERVICE_KEY": SECRET_KEY,
+            },
+            cwd=tmp_path,
+            stdout=PIPE,
+            stderr=STDOUT,
+        )
+        output, _ = await asyncio.wait_for(process.communicate(), 120)
+    assert process.returncode == 0, output.decode()
+    assert "every act ended as it must" in output.decode()
+    # The story was stored where the key leads, and no Postgres was started beside it.
+    assert await admin.fetchval("select count(*) from enablebot.inbox where outcome = 'done'") >= 3
+    assert not list((tmp_path / "data").glob("**/PG_VERSION"))
