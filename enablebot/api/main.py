@@ -20,6 +20,7 @@ from enablebot.api.worker import Worker
 from enablebot.config.settings import Settings
 from enablebot.shared.database.config import open_database
 from enablebot.shared.database.operations import Database
+from enablebot.shared.database.readiness import SchemaCheck
 from enablebot.shared.encryption.keyring import Keyring
 from enablebot.shared.errors import SettingsError
 from enablebot.shared.health import Pings, health_endpoint, ready_endpoint
@@ -110,7 +111,7 @@ def create_app(
             api.services = services = await _open(
                 settings, opened, keyring=keyring, metrics=metrics, database=database, slack=slack, model=model
             )
-            pings.add("database", services.database.ping)
+            pings.add("database", SchemaCheck(services.database))
             if services.socket is not None:
                 pings.on_drain(services.socket.aclose)
             pings.on_drain(lambda: services.worker.drain(settings.worker.drain_seconds / 2))

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from enablebot.config.settings import Settings
 from enablebot.shared.database.config import open_database
+from enablebot.shared.database.readiness import SchemaCheck
 from enablebot.shared.encryption.keyring import Keyring
 from enablebot.shared.errors import SettingsError
 from enablebot.shared.health import Pings, health_endpoint, ready_endpoint
@@ -67,7 +68,7 @@ def create_app(
             installations = Installations(data, keyring)
             if database is None:
                 await installations.refuse_missing_keys()
-            pings.add("database", data.ping)
+            pings.add("database", SchemaCheck(data))
             calls = SlackCalls(base_url=settings.slack.base_url, on_call=count_call, given=slack)
             opened.push_async_callback(calls.aclose)
             yield {

@@ -12,6 +12,7 @@ from enablebot.shared.database.embedded import EmbeddedPostgres
 from enablebot.shared.database.init_db import migrate
 from enablebot.shared.database.operations import Database
 from enablebot.shared.database.postgres import PostgresTransport
+from enablebot.shared.database.readiness import refuse_old_schema, refuse_open_walls
 from enablebot.shared.database.transport import Transport
 from enablebot.shared.errors import DatabaseError, SchemaMissing
 
@@ -34,7 +35,7 @@ async def open_database(
 
     Settings have refused a production without an address before. `migrate_first` is development's way with
     DATABASE_URL; our own Postgres is always migrated. `on_login` hears whether the login may do more than its job.
-    A missing schema is only logged: `/ready` says so until it has been migrated.
+    A missing or old schema is only logged: `/ready` says so until it has been migrated.
     Raises DatabaseUnavailable when nobody answers, and DatabaseError when a wall is down.
     """
     database = Database(await _transport(settings, role=role, migrate_first=migrate_first))
@@ -42,40 +43,13 @@ async def open_database(
         is_strong = await refuse_open_walls(database)
         if on_login is not None:
             on_login(is_strong)
+        await refuse_old_schema(database)
     except SchemaMissing as error:
         _log.error("%s", error.message)
     except BaseException:
         await database.aclose()
         raise
     return database
-
-
-async def refuse_open_walls(database: Database) -> bool:
-    """Raise DatabaseError when a protection of the schema is off; say, and warn, when our login may do too much."""
-    found = await database.login_strength()
-    if found.faults:
-        listed = "".join(f"\n  - {fault}" for fault in found.faults)
-        raise DatabaseError(
-            f"The database does not keep workspaces apart, so EnableBot will not use it:{listed}\n"
-            "Run `python -m enablebot migrate` to restore the schema, and revoke what was granted by hand."
-        )
-    powers = [
-        power
-        for power, has_it in (
-            ("is a superuser", found.superuser),
-            ("bypasses row-level security", found.bypass_rls),
-            ("owns the schema", found.owner),
-        )
-        if has_it
-    ]
-    if powers:
-        _log.warning(
-            "The database login `%s` %s. It works, but a login that is only a member of enablebot_api or enablebot_web "
-            "could do less harm: see docs/deploy.",
-            found.login,
-            " and ".join(powers),
-        )
-    return bool(powers)
 
 
 @contextmanager

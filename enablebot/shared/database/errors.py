@@ -18,10 +18,15 @@ from enablebot.shared.errors import (
 
 _UNAVAILABLE = "The database could not be reached or did not answer in time. Nothing needs changing; try again."
 _BUSY = "The database is busy with somebody else's change to the same rows. Try again."
-_MISSING = (
-    "The database lacks EnableBot's schema or an up-to-date version of it. Run `python -m enablebot migrate`. Where "
-    "only Supabase's Data API is at hand: paste what `python -m enablebot migrate --bundle` prints into its SQL "
-    "editor, and expose the schema `enablebot` in its API settings."
+_MIGRATE = (
+    "Run `python -m enablebot migrate`. Where only Supabase's Data API is at hand: paste what `python -m enablebot "
+    "migrate --bundle` prints into its SQL editor, and expose the schema `enablebot` in its API settings."
+)
+_MISSING = f"The database lacks EnableBot's schema or an up-to-date version of it. {_MIGRATE}"
+_UNEXPOSED = (
+    "Supabase's Data API does not serve EnableBot's schema: expose the schema `enablebot` in the project's API "
+    "settings. Where it does not exist yet, first paste what `python -m enablebot migrate --bundle` prints into the "
+    "SQL editor."
 )
 _REFUSED = "The database cannot store one of the values."
 _DUPLICATE = "The same thing is stored already."
@@ -32,6 +37,10 @@ _BREACHED = (
 )
 _LOGIN = "The database refused the login. Check user, password and database name in DATABASE_URL."
 _ADDRESS = "Something answers at SUPABASE_URL, but not as Supabase's Data API does. Check the address."
+_POOLER = (
+    "A pooler in front of the database gives every transaction another connection, where prepared statements are lost. "
+    "Add `?pgbouncer=true` to DATABASE_URL, or use a session pooler or the direct connection."
+)
 _KEY = "Supabase refused the key. Check SUPABASE_SERVICE_KEY: it must be the project's service_role or secret key."
 
 # The longest prefix of the code wins.
@@ -51,10 +60,12 @@ _KINDS: Mapping[str, tuple[type[DatabaseError], str]] = {
     "23": (DataRefused, _REFUSED),
     "23505": (DuplicateKey, _DUPLICATE),
     "42501": (WallBreached, _BREACHED),
+    "26000": (DatabaseError, _POOLER),  # a statement that another connection prepared
+    "42P05": (DatabaseError, _POOLER),  # a name that another client has taken on this connection
     "28": (DatabaseError, _LOGIN),
     "3D000": (DatabaseError, _LOGIN),
     "PGRST00": (DatabaseUnavailable, _UNAVAILABLE),
-    "PGRST106": (SchemaMissing, _MISSING),
+    "PGRST106": (SchemaMissing, _UNEXPOSED),
     "PGRST20": (SchemaMissing, _MISSING),
     "PGRST3": (DatabaseError, _KEY),
 }
@@ -78,6 +89,11 @@ def translate_status(status: int, *, function: str) -> DatabaseError:
     if status in {408, 429} or status >= 500:
         return DatabaseUnavailable(_UNAVAILABLE, details=details)
     return DatabaseError(_ADDRESS, details=details)
+
+
+def outdated(how: str) -> SchemaMissing:
+    """Return the error for a schema that answers, but is older than this release."""
+    return SchemaMissing(f"EnableBot's schema in the database is older than this release: {how}. {_MIGRATE}")
 
 
 def unavailable(function: str) -> DatabaseUnavailable:

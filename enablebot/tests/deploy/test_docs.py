@@ -11,10 +11,10 @@ import pytest
 from prometheus_client import generate_latest
 
 from enablebot.config.reference import SETTINGS_REFERENCE
-from enablebot.shared.database.config import refuse_open_walls
 from enablebot.shared.database.init_db import migrate
 from enablebot.shared.database.operations import Database
 from enablebot.shared.database.postgres import PostgresTransport
+from enablebot.shared.database.readiness import refuse_open_walls
 from enablebot.shared.metrics import Metrics
 from enablebot.tests.database import PostgresServer, from_sync
 from enablebot.tests.deploy.files import ROOT, insist_startable

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import pytest
 
-from enablebot.shared.database.config import refuse_open_walls
 from enablebot.shared.database.models import ClaimedEventRow, EventOutcome, RouteRow, UnknownWorkspaceRow
 from enablebot.shared.database.operations import Database, operation_names
 from enablebot.shared.database.postgres import PostgresTransport
+from enablebot.shared.database.readiness import refuse_open_walls
 from enablebot.shared.database.supabase import SupabaseTransport
 from enablebot.shared.database.transport import Argument, Json, Transport
 from enablebot.shared.errors import DatabaseError, DataRefused, StaleClaim
