@@ -35,8 +35,10 @@ _INVISIBLE = re.compile(
 )
 _BREAKS = re.compile("[\u2028\u2029]")
 
-_WORDS = re.compile(r"[\w-]+(?:\\?[.@+][\w-]+)*")
+_WORDS = re.compile(r"[\w-]+(?:(?:\\?[.+]|(?<=[^\W_])@)[\w-]+)*")
 _URL = re.compile(r"[^\s<>\"`|\[\]]*")
+_TICKS = re.compile(r"`{3,}")
+_LANGUAGE = re.compile(r"[ \t]*[A-Za-z0-9_+#-]*[ \t]*")
 _ANGLE = re.compile(r"<([A-Za-z][A-Za-z0-9+.-]{0,31}:[^\s<>|]*)(?:\|([^<>\n]*))?>")
 _ANGLE_BEGUN = re.compile(r"<(?:[A-Za-z][A-Za-z0-9+.-]{0,31}(?::[^\s<>|]*(?:\|[^<>\n]*)?)?)?\Z")
 _SPECIAL = re.compile(r"@(channel|here|everyone)(?!\w)", re.IGNORECASE)
@@ -44,9 +46,9 @@ _SPECIAL_BEGUN = re.compile(r"@[A-Za-z]{0,8}\Z")
 _DESTINATION = re.compile(r"\(\s*<?([^\s<>]*?)>?(?:\s+(?:\"[^\"]*\"|'[^']*'))?\s*\)")
 _BLOCK_HEAD = re.compile(r"(?:[\s>]|[-*+]\s|\d{1,9}[.)]\s)*")
 _QUOTE_HEAD = re.compile(r"[\s>]*")
-_MARKUP_IN_CODE = re.compile(r"<(?=[!@#]|[A-Za-z][A-Za-z0-9+.-]*:|[^\s<>|]*\|)")
+_MARKUP_IN_CODE = re.compile(r"<(?=[!@#]|[A-Za-z][A-Za-z0-9+.-]*:|[^\s>|]*\|)")
 _ADDRESS_IN_CODE = re.compile(
-    r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"`|\[\]]*|[\w-]+(?:\\?[.@+][\w-]+)+(?:(?:/|:\d)[^\s<>\"`|\[\]]*)?"
+    r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"`|\[\]]*|[\w-]+(?:\\?[.@+][\w-]+)+(?:(?:/|:[\d/])[^\s<>\"`|\[\]]*)?"
 )
 # The dots a browser takes for one in a host's name.
 _DOTS = ".\uff0e\uff61\u3002"
@@ -80,6 +82,7 @@ class Guard:
         self._waiting = ""
         self._head: str | None = ""
         self._previous = ""
+        self._shown_last = ""
         self._fence: str | None = None
         self._rules: dict[str, Callable[[int, bool], _Taken | None]] = {
             "`": self._code,
@@ -116,7 +119,10 @@ class Guard:
             if taken is None:
                 break
             self._note_line(self._waiting[at : taken.end])
-            shown.append(taken.shown)
+            # Two code spans side by side would be one with longer ticks.
+            meets = self._fence is None and self._shown_last == "`" == taken.shown[:1]
+            shown.append(f" {taken.shown}" if meets else taken.shown)
+            self._shown_last = taken.shown[-1:] or self._shown_last
             at = taken.end
         self._waiting = self._waiting[at:]
         return "".join(shown)
@@ -157,17 +163,19 @@ class Guard:
         after = _run(text, ticks, "`")
         if after == len(text) and not final:
             return None
-        if after - ticks < 3:
+        # Six in a row are a fence to some readers, and one that opens and closes at once to others.
+        if not 3 <= after - ticks <= 5:
             return _Taken(at, "")
         newline = text.find("\n", after, after + _FENCE_WINDOW)
         if newline < 0:
             if len(text) < after + _FENCE_WINDOW and not final:
                 return None
             newline = len(text) if final and len(text) < after + _FENCE_WINDOW else -1
-        if newline < 0 or "`" in text[after:newline]:
+        # Slack's own reader takes more than a language's name behind the ticks for text.
+        if newline < 0 or not _LANGUAGE.fullmatch(text, after, newline):
             return _Taken(at, "")
         self._fence = text[ticks:after]
-        return _Taken(newline, text[at:after] + self._in_code(text[after:newline]))
+        return _Taken(newline, text[at:newline])
 
     def _fenced_line(self, at: int, final: bool) -> _Taken | None:
         text = self._waiting
@@ -184,10 +192,11 @@ class Guard:
         if self._head == "" and set(bare) == {"`"} and len(bare) >= len(self._fence):
             self._fence = None
             return _Taken(newline, line)
-        return _Taken(newline, self._in_code(line))
+        # Slack would end the code here, and read the rest as text.
+        return _Taken(newline, _TICKS.sub(lambda ticks: "'" * len(ticks[0]), self._in_code(line)))
 
     def _code(self, at: int, final: bool) -> _Taken | None:
-        """A code span, within one line; backticks without their partner are escaped, so that Slack sees none either."""
+        """A code span, within one line. Backticks without their partner become quotes, so that no reader finds another."""
         text = self._waiting
         start = _run(text, at, "`")
         if start == len(text) and not final:
@@ -207,7 +216,7 @@ class Guard:
             place = end
         if place >= len(text) and place < limit and not final:
             return None
-        return _Taken(start, "\\`" * ticks)
+        return _Taken(start, "'" * ticks)
 
     def _in_code(self, text: str) -> str:
         return _ADDRESS_IN_CODE.sub(self._address_in_code, _MARKUP_IN_CODE.sub("&lt;", text))
@@ -218,9 +227,11 @@ class Guard:
             return address if self._allowed.permits(trimmed(address)) else taken_apart(address)
         words = _WORDS.match(address)
         assert words is not None
-        if kind_of(words[0], in_code=True) == "domain" and not self._allowed.permits_bare(trimmed(address)):
-            return taken_apart(address)
-        return address
+        rest = address[words.end() :]
+        if (rest and _is_host(words[0])) or kind_of(words[0], in_code=True) == "domain":
+            return address if self._allowed.permits_bare(trimmed(address)) else taken_apart(address)
+        # What looked like a path may hold addresses of its own.
+        return words[0] + _ADDRESS_IN_CODE.sub(self._address_in_code, rest)
 
     def _image(self, at: int, final: bool) -> _Taken | None:
         if at + 1 == len(self._waiting):
@@ -230,16 +241,16 @@ class Guard:
         label_end = self._label_end(at + 1, final)
         if label_end is None:
             return None
-        if label_end < 0:
-            return _Taken(at + 1, "!")
-        destination_end = self._destination_end(label_end, final)
+        destination_end = self._destination_end(label_end, final) if label_end >= 0 else -1
         if destination_end is None:
             return None
         if destination_end < 0:
-            return _Taken(at + 1, "!")
+            # `![text][label]` is an image, too, if its label is ever given a destination.
+            return _Taken(at + 1, "! ")
         told = guarded(self._waiting[at + 2 : label_end - 1]).strip()
         # Never nothing: what stands on both sides must not grow together into a new word.
-        return _Taken(destination_end, f"(image: {told})" if told else "(image)")
+        apart = " " if self._previous == "]" else ""
+        return _Taken(destination_end, f"{apart}(image: {told})" if told else f"{apart}(image)")
 
     def _link(self, at: int, final: bool) -> _Taken | None:
         text = self._waiting
@@ -266,7 +277,7 @@ class Guard:
             return f"[{told or destination}]({destination})"
         where = named(destination)
         if not told or told == where:
-            return where or "(link)"
+            return where or "…"
         return f"{told} ({where})" if where else f"{told} (link removed)"
 
     def _label_end(self, at: int, final: bool) -> int | None:
@@ -340,7 +351,9 @@ class Guard:
         if at + 1 == len(self._waiting) and not final:
             return None
         follows = self._waiting[at + 1 : at + 2]
-        return _Taken(at + 2, "\\" + follows) if follows in ("`", "\\") and follows else _Taken(at + 1, "\\")
+        if follows == "`":
+            return _Taken(at + 2, "'")
+        return _Taken(at + 2, "\\\\") if follows == "\\" else _Taken(at + 1, "\\")
 
     def _word(self, at: int, final: bool) -> _Taken | None:
         text = self._waiting
@@ -355,10 +368,12 @@ class Guard:
             return None
         if follows == "://":
             return self._address(at, end + 3, final)
-        words = found[0].rstrip("_")
+        words = found[0].rstrip("_-")
         end = at + len(words)
         if follows[:1] == ":" and words.lower() in _CALLING and follows[1:2].strip():
             return _Taken(end + 1, f"{words}: ")
+        if self._previous in ("/", "@") and "@" in words and "." in words:
+            return _Taken(end, taken_apart(words))
         kind = kind_of(words)
         path = follows[:1] == "/"
         port = follows[:1] == ":" and follows[1:2].isdigit()
@@ -392,7 +407,9 @@ class Guard:
         if self._allowed.permits(address) or ("://" not in address and self._allowed.permits_bare(address)):
             return _Taken(end, address)
         # A space where the address was cut, so that its halves do not meet again.
-        return _Taken(end, _escaped(taken_apart(address)) + (" " if end == at + WINDOW else ""))
+        # Its scheme is gone: what stands before must not take the rest for its own.
+        apart = " " if self._previous and self._previous in "@" + _DOTS else ""
+        return _Taken(end, apart + _escaped(taken_apart(address)) + (" " if end == at + WINDOW else ""))
 
     def _address_end(self, at: int, after: int, final: bool) -> int | None:
         text = self._waiting

@@ -37,10 +37,11 @@ sx sy sz tc tf tg tj tk tl tm tn tt tv tw tz ua ug uk uy uz ve vg vi vn vu wf ws
 """
 _DOMAINS = frozenset(_DOMAIN_ENDINGS.split())
 
-_EMAIL = re.compile(r"[\w+-]+(?:\.[\w+-]+)*@[\w-]+(?:\.[\w-]+)+")
+_EMAIL = re.compile(r"[\w+-]+(?:\.[\w+-]+)*@(?:[\w-]+\.)+[A-Za-z]{2,}")
 _ADDRESS = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"`|\[\]]+|(?<![\w@/.-])[\w-]+(?:\.[\w-]+)+(?:/[^\s<>\"`|\[\]]*)?"
 )
+_DOTTED = re.compile(r"[\w.-]+")
 _TRAILING = ".,;:!?*_~'\"\\"
 _ASCII_ADDRESS = re.compile(r"[\x21-\x7e]+")
 _NETWORK = frozenset({"http", "https"})
@@ -110,10 +111,11 @@ def kind_of(words: str, *, in_code: bool = False) -> Kind:
     if "." not in words or _is_email(words):
         return "plain"
     labels = [label.strip("_-").lower() for label in re.split(r"\\?[.@+]", words)]
-    if labels[0] == "www" or any(label.startswith("xn--") for label in labels):
+    if labels[0] == "www" or any("xn--" in label for label in labels):
         return "domain"
-    ends = labels[-1:] if in_code else labels[1:]
-    if any(is_ending(piece) for label in ends for piece in re.split(r"[_-]+", label)):
+    ends = labels[-1:] if in_code and _DOTTED.fullmatch(words) else labels[1:]
+    # Letters of another script and hyphens end a domain for some readers and belong to it for others.
+    if any(is_ending(piece) for label in ends for piece in re.findall(r"[a-z0-9]+", label)):
         return "domain"
     last = labels[-1]
     if len(last) < 2 or not last.isalpha() or last in _NO_DOMAIN:
@@ -133,9 +135,13 @@ def is_network_address(words: str) -> bool:
 
 
 def taken_apart(address: str) -> str:
-    """An address as text that nothing makes a link of: without its scheme, its dots in brackets."""
-    rest = address.split("://", 1)[-1]
-    return re.sub(r"\\?\.", "[.]", rest)
+    """An address as text that nothing makes a link or a mention of: without its scheme, its dots in brackets."""
+    rest = address.split("://", 1)[-1].replace("://", ": //").replace("@", " @ ")
+    # Signs at its beginning could belong to what stands before it: `[a]` and `(x)` would be a link.
+    rest = re.sub(r"^[\W_]+", "", rest)
+    apart = re.sub(r"\\?\.", "[.]", rest)
+    # Brackets of ours and signs of theirs make no Markdown together, and something always stays to keep words apart.
+    return apart.replace("](", "] (").replace("![", "! [") or "…"
 
 
 def named(destination: str) -> str:
@@ -147,14 +153,14 @@ def named(destination: str) -> str:
     if not host:
         first = re.split(r"[/?#:]", destination.strip(), maxsplit=1)[0]
         host = first if "." in first else ""
-    return taken_apart(re.sub(r"[^\w.-]", "", host))[:100]
+    return taken_apart(re.sub(r"[^\w.-]", "", host))[:100] if host else ""
 
 
 def _is_email(words: str) -> bool:
-    if not _EMAIL.fullmatch(words):
+    if not _EMAIL.fullmatch(words) or "xn--" in words.lower():
         return False
-    local = words.split("@", 1)[0]
-    return "." not in local or not {piece.lower() for piece in local.split(".")[1:]} & _DOMAINS
+    local = words.split("@", 1)[0].lower()
+    return not local.startswith("www.") and not set(local.split(".")[1:]) & _DOMAINS
 
 
 def _canonical(url: str) -> str:
