@@ -33,14 +33,14 @@ LOGINS = {
     "enablebot_test_web": ("enablebot_web",),
     "enablebot_test_services": ("enablebot_api", "enablebot_web"),
 }
-_PASSWORD = "only-for-tests"
+PASSWORD = "only-for-tests"
 
 # The roles Supabase has, made before any migration so that every database here grants to service_role as there.
 SUPABASE_ROLES = {
     "anon": "nologin noinherit",
     "authenticated": "nologin noinherit",
     "service_role": "nologin noinherit bypassrls",
-    "authenticator": f"login noinherit password '{_PASSWORD}'",
+    "authenticator": f"login noinherit password '{PASSWORD}'",
 }
 
 # Nothing here outlives a power cut, and nothing needs to.
@@ -82,7 +82,7 @@ class PostgresServer:
         """Return the URL of a database, for the superuser or for one of LOGINS."""
         parts = urlsplit(self.admin_url)
         host = parts.netloc.rpartition("@")[2]
-        netloc = f"{login}:{_PASSWORD}@{host}" if login else parts.netloc
+        netloc = f"{login}:{PASSWORD}@{host}" if login else parts.netloc
         return urlunsplit((parts.scheme, netloc, "/" + quote(database), parts.query, ""))
 
     @contextmanager
@@ -129,7 +129,7 @@ class PostgresServer:
                 await connection.execute(f"create database {name}_raw template template0 strategy file_copy")
                 await migrate(self.url(f"{name}_raw"))
                 for login, roles in LOGINS.items():
-                    await _create_role(connection, login, f"login password '{_PASSWORD}'")
+                    await _create_role(connection, login, f"login password '{PASSWORD}'")
                     await connection.execute(f"grant {', '.join(roles)} to {login}")
                 await connection.execute(f"alter database {name}_raw rename to {name}")
             return name

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from enablebot.api.main import create_app as create_api
-from enablebot.config.settings import Service, Settings, load_settings
+from enablebot.config.reference import Service
+from enablebot.config.settings import Settings, load_settings
 from enablebot.shared.database import readiness
 from enablebot.shared.database.init_db import SqlFile, bundle, migrations
 from enablebot.shared.database.operations import Database
