@@ -28,8 +28,10 @@ SERVICES = "enablebot_test_services"
 @asynccontextmanager
 async def through(url: str, *, pool_size: int = 10, timeout_seconds: float = 10) -> AsyncIterator[Database]:
     transport = await PostgresTransport.connect(url, pool_size=pool_size, timeout_seconds=timeout_seconds)
-    yield Database(transport)
-    await transport.aclose()
+    try:
+        yield Database(transport)
+    finally:
+        await transport.aclose()
 
 
 @pytest.mark.parametrize(
