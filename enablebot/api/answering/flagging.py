@@ -1,4 +1,4 @@
-"""The one case in which a person may see two answers: nobody knows whether ours arrived, so they are told, and decide."""
+"""The one case in which a person may see two answers: nobody knows whether ours arrived, so they decide."""
 
 import logging
 

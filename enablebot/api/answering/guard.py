@@ -196,7 +196,7 @@ class Guard:
         return _Taken(newline, _TICKS.sub(lambda ticks: "'" * len(ticks[0]), self._in_code(line)))
 
     def _code(self, at: int, final: bool) -> _Taken | None:
-        """A code span, within one line. Backticks without their partner become quotes, so that no reader finds another."""
+        """A code span, within one line. Backticks without a partner become quotes, so that no reader finds one."""
         text = self._waiting
         start = _run(text, at, "`")
         if start == len(text) and not final:
