@@ -1,7 +1,7 @@
 """The language model behind one narrow door: a request in, text and one ending out, every failure a ModelError."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
@@ -81,7 +81,7 @@ class OpenAIModel:
         self._settings = settings
         self._opened: asyncio.Task[AsyncOpenAI] | None = None
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """See Model. A silence of a third of the whole deadline counts as a broken connection."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + request.seconds
@@ -102,7 +102,7 @@ class OpenAIModel:
                         # A stream that is cut ends like one that is finished, only without a terminal event.
                         raise ModelError("The model's answer broke off.", reason="cut")
                     begun = True
-                    for told in _told(event):
+                    for told in _understood(event):
                         yield told
                         if isinstance(told, Completed):
                             return
@@ -195,6 +195,14 @@ def _foreign_errors() -> tuple[type[Exception], ...]:
     from openai import OpenAIError
 
     return OpenAIError, httpx2.HTTPError, httpx2.StreamError, OSError, ValueError
+
+
+def _understood(event: Any) -> list[ModelEvent]:
+    """What `_told` says; an event of another shape than promised is a failure of the server, not of ours."""
+    try:
+        return _told(event)
+    except (AttributeError, TypeError) as error:
+        raise ModelError("The model's server sent an event nobody understands.", reason="unavailable") from error
 
 
 def _told(event: Any) -> list[ModelEvent]:

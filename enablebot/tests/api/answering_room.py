@@ -217,6 +217,7 @@ class Recorded:
         failures: int = 0,
         held: asyncio.Event | None = None,
     ) -> None:
+        self.pause_after_first: asyncio.Event | None = None
         self.held = held or asyncio.Event()
         if held is None:
             self.held.set()
@@ -234,6 +235,8 @@ class Recorded:
             for text in self._texts:
                 await asyncio.sleep(self._delay)
                 yield TextDelta(text)
+                if self.pause_after_first is not None:
+                    await self.pause_after_first.wait()
             if len(self.requests) <= self._failures:
                 raise ModelError("cut", reason="cut")
             if isinstance(self._ended, ModelError):
