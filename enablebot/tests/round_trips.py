@@ -33,8 +33,10 @@ WAYS: tuple[Way, ...] = ("asyncpg", "Data API")
 
 # What a running service asks by the clock, whether or not anybody asks it anything.
 _BY_THE_CLOCK = frozenset({"get_inbox_depth", "renew_leases", "prune", "schema_version"})
-# Our own message comes back as an event, is noted, and nobody waits for it.
-_EVIDENCE = "note_own_messages"
+# A mention comes as two events; where the second does not meet the first it costs a call of its own.
+_REPEATED = "accept_events of nothing new"
+# Our own message comes back as an event, too. Nobody waits for either.
+_BESIDE = ("note_own_messages", _REPEATED)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Step:
     @property
     def beside(self) -> int:
         """Calls that the step causes and that nobody waits for."""
-        return self.calls[_EVIDENCE]
+        return sum(self.calls[function] for function in _BESIDE)
 
 
 class Counting:
@@ -72,6 +74,8 @@ class Counting:
             answer = await self._transport.call(function, arguments)
         finally:
             self.underway -= 1
+        if function == "accept_events" and "accepted" not in answer:
+            function = _REPEATED
         # A look into an empty inbox is nobody's.
         if function not in _BY_THE_CLOCK and (function != "claim_events" or answer):
             self.calls[function] += 1

@@ -20,9 +20,10 @@ async def test_an_answer_over_the_data_api_needs_at_most_eight_calls(
     for answer in answers:
         assert answer.calls["accept_events"] == answer.calls["finish_answer"] == 1, answer
         assert answer.on_the_way <= MOST_CALLS_AN_ANSWER, answer
-        assert answer.beside <= 1, answer
+        assert answer.beside <= 2, answer
     # A process that meets a workspace for the first time looks up who it is and how to speak there, and remembers.
     looked_up = Counter({"find_route": 1, "find_route_of_tenant": 1, "get_installation": 1})
-    assert first.calls - looked_up == answers[0].calls
+    assert first.on_the_way <= MOST_CALLS_AN_ANSWER + looked_up.total(), first
+    assert looked_up <= first.calls, first
     assert install.on_the_way <= 6, install
     assert dashboard.on_the_way <= 2, dashboard
