@@ -98,18 +98,22 @@ async def _all_ready(children: Sequence[Child]) -> None:
     deadline = asyncio.get_running_loop().time() + READY_WITHIN_SECONDS
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as session:
         for child in children:
-            while not await _answers(session, child.ready_url):
+            while (reason := await _unready(session, child.ready_url)) is not None:
                 if asyncio.get_running_loop().time() > deadline:
-                    raise NotReady(
-                        f"{child.name} was not ready within {READY_WITHIN_SECONDS:g} s: "
-                        f"{child.ready_url} does not answer 200. Its lines above say why."
-                    )
+                    raise NotReady(f"{child.name} was not ready within {READY_WITHIN_SECONDS:g} s: {reason}")
                 await asyncio.sleep(0.05)
 
 
-async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
+async def _unready(session: aiohttp.ClientSession, url: str) -> str | None:
+    """None once the page answers 200; until then what it, or its silence, says."""
     try:
         async with session.get(url) as response:
-            return response.status == 200
+            if response.status == 200:
+                return None
+            try:
+                verdicts = dict((await response.json())["parts"]).values()
+            except (aiohttp.ContentTypeError, ValueError, LookupError, TypeError):
+                return f"{url} answers {response.status}. Its lines above say why."
+            return " ".join(str(verdict) for verdict in verdicts if verdict != "ok")
     except (aiohttp.ClientError, TimeoutError):
-        return False
+        return f"{url} does not answer. Its lines above say why."

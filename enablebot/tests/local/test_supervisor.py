@@ -1,18 +1,22 @@
 """Several processes run as one: ready together, restarted when they die, stopped together."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
 import sys
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from enablebot.local import supervisor as supervisor_module
 from enablebot.local.children import Child, ChildBroken
 from enablebot.local.ports import PortTaken, free_port, insist_free
-from enablebot.local.supervisor import Supervisor
+from enablebot.local.supervisor import NotReady, Supervisor
+from enablebot.tests.postgrest import serving as serving_here
 
 pytestmark = pytest.mark.anyio
 
@@ -87,6 +91,37 @@ async def test_a_child_that_never_stays_up_ends_the_household_with_its_own_words
     with pytest.raises(ChildBroken, match="web ended 5 times"):
         await supervisor.run()
     assert any("no such setting" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            json.dumps({"status": "not ready", "parts": {"database": "Paste the bundle.", "keys": "ok"}}),
+            "Paste the bundle.",
+        ),
+        ("<html>", "answers 503"),
+        (json.dumps({"parts": None}), "answers 503"),
+    ],
+)
+async def test_a_child_that_is_not_ready_in_time_is_quoted(
+    monkeypatch: pytest.MonkeyPatch, body: str, said: str
+) -> None:
+    class Unready(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(503)
+            self.send_header("content-type", "application/json" if body.startswith("{") else "text/html")
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
+            """Say nothing."""
+
+    monkeypatch.setattr(supervisor_module, "READY_WITHIN_SECONDS", -1.0)
+    with serving_here(Unready) as url:
+        child = Child("api", (sys.executable, "-c", "import time; time.sleep(60)"), url, os.environ)
+        with pytest.raises(NotReady, match=f"api was not ready.*{said}"):
+            await Supervisor([child], say=lambda _: None, first_pause=5).run()
 
 
 async def test_sigterm_stops_every_child() -> None:

@@ -12,7 +12,7 @@ from enablebot.shared.database.operations import Database
 from enablebot.shared.database.supabase import SupabaseTransport
 from enablebot.shared.errors import DatabaseError, DatabaseUnavailable, SchemaMissing, WallBreached
 from enablebot.tests.database import PostgresServer
-from enablebot.tests.postgrest import DataApi, data_api, serving
+from enablebot.tests.postgrest import SECRET_KEY, DataApi, data_api, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -34,8 +34,9 @@ class TestKeys:
         with data_api(postgres_server, database_name) as api:
             yield api
 
-    async def test_the_service_key_may_call_every_operation(self, api: DataApi) -> None:
-        transport = await SupabaseTransport.connect(api.url, api.key())
+    @pytest.mark.parametrize("form", ["legacy", "secret"])
+    async def test_the_service_key_may_call_in_either_form(self, api: DataApi, form: str) -> None:
+        transport = await SupabaseTransport.connect(api.url, SECRET_KEY if form == "secret" else api.key())
         await transport.ping()
         assert (await Database(transport).get_inbox_depth()).ready == 0
         await transport.aclose()
