@@ -35,6 +35,8 @@ max_client_conn = 200
 # As poolers do in front of Postgres for clients that send it.
 ignore_startup_parameters = extra_float_digits
 server_login_retry = 1
+# No connection twice in a row, where the default would hand out the same one as long as nobody else asks.
+server_round_robin = 1
 logfile =
 pidfile =
 """

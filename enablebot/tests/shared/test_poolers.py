@@ -43,6 +43,7 @@ async def test_every_operation_works_through_a_pooler(
     postgres_server: PostgresServer, database_name: str, tmp_path: Path, mode: Mode, port: int | None, options: str
 ) -> None:
     with pgbouncer(postgres_server, tmp_path, mode=mode, port=port) as pooler:
+        await open_every_connection(pooler.url(database_name, login=SERVICES), many=3)
         async with through(pooler.url(database_name, login=SERVICES, options=options)) as database:
             await whole_life(database)
 
@@ -71,14 +72,11 @@ async def test_without_the_option_the_error_names_it(
 ) -> None:
     with pgbouncer(postgres_server, tmp_path, mode="transaction", pool_size=2) as pooler:
         url = pooler.url(database_name, login=SERVICES)
+        await open_every_connection(url, many=2)
         async with through(url, pool_size=1) as database:
             await database.get_inbox_depth()
-            # Somebody else's transaction takes the connection on which the function was prepared.
-            other = await asyncpg.connect(url, statement_cache_size=0)
-            await other.execute("begin")
             with pytest.raises(DatabaseError, match=r"Add `\?pgbouncer=true` to DATABASE_URL"):
                 await database.get_inbox_depth()
-            await other.close()
 
 
 async def test_a_call_given_up_leaves_the_pooler_usable(
@@ -94,6 +92,16 @@ async def test_a_call_given_up_leaves_the_pooler_usable(
                 # The only connection is free again: the server was told to stop waiting.
                 await waiting_ends(admin)
             assert (await database.get_inbox_depth()).ready == 0
+
+
+async def open_every_connection(url: str, *, many: int) -> None:
+    """Make the pooler open all it may, so that from here on each call meets another."""
+    callers = [await asyncpg.connect(url, statement_cache_size=0) for _ in range(many)]
+    for caller in callers:
+        await caller.execute("begin")
+    for caller in callers:
+        await caller.execute("rollback")
+        await caller.close()
 
 
 async def waiting_ends(admin: "asyncpg.Connection[asyncpg.Record]") -> None:
