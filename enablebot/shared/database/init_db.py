@@ -25,6 +25,11 @@ _LOCK = 0x456E61626C65426F
 
 # Wait a minute for another migration, but only seconds for a table: whoever queues behind us waits as long.
 _TAKE_LOCK = f"set local lock_timeout = '60s'; select pg_advisory_xact_lock({_LOCK}); set local lock_timeout = '5s';"
+# Asked of the catalogue: to_regclass() may answer from before the lock, what another process did meanwhile unseen.
+_HAS_TABLE = (
+    "exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace "
+    "where n.nspname = 'enablebot' and c.relname = '{}')"
+)
 # PostgREST answers from a cache of the schema; elsewhere nobody listens and this costs nothing.
 _TELL_POSTGREST = "notify pgrst, 'reload schema';"
 
@@ -87,7 +92,7 @@ def bundle() -> str:
     once = (
         f"do $apply$ declare v_done boolean := false; begin\n"
         # Nested, because Postgres looks up every table of a condition before it evaluates any of it.
-        f"if to_regclass('enablebot.schema_migrations') is not null then\n"
+        f"if {_HAS_TABLE.format('schema_migrations')} then\n"
         f"v_done := exists (select from enablebot.schema_migrations where version = {file.version});\n"
         f"end if;\n"
         f"if not v_done then\n"
@@ -134,14 +139,14 @@ async def _apply_functions(connection: "asyncpg.Connection[asyncpg.Record]") -> 
 
 
 async def _applied(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[int, str]:
-    if await connection.fetchval("select to_regclass('enablebot.schema_migrations')") is None:
+    if not await connection.fetchval(f"select {_HAS_TABLE.format('schema_migrations')}"):
         return {}
     rows = await connection.fetch("select version, checksum from enablebot.schema_migrations")
     return {row["version"]: row["checksum"] for row in rows}
 
 
 async def _stale_functions(connection: "asyncpg.Connection[asyncpg.Record]") -> list[SqlFile]:
-    if await connection.fetchval("select to_regclass('enablebot.schema_functions')") is None:
+    if not await connection.fetchval(f"select {_HAS_TABLE.format('schema_functions')}"):
         return list(functions())
     rows = await connection.fetch("select name, checksum from enablebot.schema_functions")
     known = {row["name"]: row["checksum"] for row in rows}

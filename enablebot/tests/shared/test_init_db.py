@@ -115,6 +115,17 @@ async def test_two_that_migrate_at_once_apply_everything_once(empty_url: str) ->
     assert sorted(sum(applied, [])) == sorted(EVERYTHING)  # noqa: RUF017 - three short lists
 
 
+async def test_what_another_process_did_while_we_waited_is_seen(
+    empty_url: str, empty: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    assert await init_db._applied(empty) == {}
+    async with empty.transaction():
+        # Our session remembers that there was no such table, and holds no lock that would tell it otherwise.
+        await migrate(empty_url)
+        assert list(await init_db._applied(empty)) == [file.version for file in migrations()]
+        assert await init_db._stale_functions(empty) == []
+
+
 async def test_the_database_knows_the_checksum_of_this_releases_functions(database: Database) -> None:
     installed = await database.schema_version(functions=operation_names())
     assert installed.functions_checksum == functions_checksum()
