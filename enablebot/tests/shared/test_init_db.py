@@ -119,11 +119,16 @@ async def test_what_another_process_did_while_we_waited_is_seen(
     empty_url: str, empty: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     assert await init_db._applied(empty) == {}
+    other = await asyncpg.connect(empty_url)
     async with empty.transaction():
-        # Our session remembers that there was no such table, and holds no lock that would tell it otherwise.
-        await migrate(empty_url)
-        assert list(await init_db._applied(empty)) == [file.version for file in migrations()]
-        assert await init_db._stale_functions(empty) == []
+        # Our session remembers that there was no such table, and takes no lock that would tell it otherwise.
+        await empty.execute("set local lock_timeout = '5s'")
+        await other.execute("""
+            create schema enablebot;
+            create table enablebot.schema_migrations as select 1 as version, 'theirs' as checksum;
+        """)
+        assert await init_db._applied(empty) == {1: "theirs"}
+    await other.close()
 
 
 async def test_the_database_knows_the_checksum_of_this_releases_functions(database: Database) -> None:
