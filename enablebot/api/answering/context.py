@@ -1,5 +1,6 @@
 """What the model gets to know about a conversation: our own store first, Slack once for a thread we never saw."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from enablebot.shared.slack.client import SlackClient
 HISTORY_MESSAGES = 30
 HISTORY_TOKENS = 6_000
 THREAD_MESSAGES = 15
+_THREAD_SECONDS = 3.0
 _TURN_LIMIT = 6_000
 
 _log = logging.getLogger(__name__)
@@ -68,9 +70,12 @@ def opened_history(rows: Sequence[MessageRow], *, question: Question, key: Seali
 async def thread_before_us(client: SlackClient, question: Question) -> list[Turn]:
     """What was said in this thread before the bot joined it; empty when Slack does not say."""
     try:
-        messages = await client.replies(channel=question.channel, thread_ts=question.thread_ts, limit=THREAD_MESSAGES)
-    except SlackError as error:
-        _log.info("no thread history: %s", error.code)
+        async with asyncio.timeout(_THREAD_SECONDS):
+            messages = await client.replies(
+                channel=question.channel, thread_ts=question.thread_ts, limit=THREAD_MESSAGES
+            )
+    except (SlackError, TimeoutError) as error:
+        _log.info("no thread history: %s", type(error).__name__)
         return []
     return [turn for message in messages if (turn := _turn(message, question)) is not None]
 

@@ -16,8 +16,9 @@ from enablebot.shared.slack.client import SlackClient
 
 EVENT_TYPE = "enablebot_answer"
 
-# Slack's clock and the database's differ by less than this.
-_CLOCK_SLACK = timedelta(seconds=2)
+# Slack's clock and the database's differ by less than this. It may be generous: what is older than the question, by
+# Slack's own clock, marked as another answer's or known as one is left out anyway.
+_CLOCK_SLACK = timedelta(seconds=60)
 _LOOK_UP_LIMIT = 15
 _OPENINGS = 3
 
@@ -87,8 +88,8 @@ class Evidence:
             wait *= 2
 
     async def _look_up(self, entry: Entry) -> str | None:
-        since = entry.intended_at - _CLOCK_SLACK
-        oldest = f"{since.timestamp():.6f}"
+        since = f"{(entry.intended_at - _CLOCK_SLACK).timestamp():.6f}"
+        oldest = max(since, self._question.ts, key=Decimal)
         messages = await self._calls.repeatably(
             "conversations.replies",
             lambda: self._client.replies(
@@ -114,7 +115,7 @@ class Evidence:
         if not from_bot or message.get("thread_ts") != question.thread_ts:
             return None
         try:
-            if Decimal(ts) < oldest or Decimal(ts) <= Decimal(question.ts):
+            if Decimal(ts) <= oldest:
                 return None
         except InvalidOperation:
             return None

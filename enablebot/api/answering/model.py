@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
@@ -131,7 +132,8 @@ class OpenAIModel:
     async def aclose(self) -> None:
         """Close the connections, if any were opened."""
         if self._opened is not None:
-            await (await self._opened).close()
+            with suppress(ModelError):
+                await (await self._opened).close()
             self._opened = None
 
     def _arguments(self, request: ModelRequest) -> dict[str, Any]:

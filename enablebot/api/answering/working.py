@@ -8,6 +8,8 @@ from enablebot.api.answering.messages import Desk
 from enablebot.shared.errors import SlackError
 from enablebot.shared.slack.client import SessionStatus
 
+_SECONDS = 3.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -38,10 +40,11 @@ class Working:
     async def _set(self, status: SessionStatus) -> bool:
         desk = self._desk
         try:
-            await desk.client.set_status(
-                channel=desk.question.channel, thread_ts=desk.question.thread_ts, status=status
-            )
-        except SlackError as refused:
-            _log.debug("no working status: %s", refused.code)
+            async with asyncio.timeout(_SECONDS):
+                await desk.client.set_status(
+                    channel=desk.question.channel, thread_ts=desk.question.thread_ts, status=status
+                )
+        except (SlackError, TimeoutError) as refused:
+            _log.debug("no working status: %s", type(refused).__name__)
             return False
         return True

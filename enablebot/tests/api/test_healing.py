@@ -14,7 +14,7 @@ from enablebot.api.answering.reasons import RETRY_ACTION, sentence
 from enablebot.shared.database.operations import Database
 from enablebot.shared.errors import StaleClaim
 from enablebot.shared.models.question import Question
-from enablebot.tests.api.answering_room import GENERAL, SETTLED, Recorded, Room, opened_room
+from enablebot.tests.api.answering_room import BEN, GENERAL, SETTLED, TEAM, Recorded, Room, opened_room
 
 pytestmark = pytest.mark.anyio
 
@@ -254,3 +254,43 @@ async def test_a_zombie_that_wakes_after_its_answer_was_healed_opens_no_second_m
         await zombie
     assert_whole(room.the_answer(heir))
     assert await room.inbox(heir) == ("done", "done")
+
+
+@CHANNELS
+async def test_a_database_whose_clock_is_ahead_of_slacks_does_not_hide_the_message(room: Room, channel: str) -> None:
+    question = await room.ask("@EnableBot go on", channel=channel)
+    await die(room, question, "record_reply", Recorded(*SENTENCES, delay=0.002), before=True)
+    await room.admin.execute("update enablebot.replies set intended_at = now() + interval '40 seconds'")
+
+    heir = await room.claimed(question)
+    await room.service(model=Recorded(*SENTENCES)).answer(heir)
+
+    assert_whole(room.the_answer(heir))
+
+
+async def test_a_thread_too_busy_to_be_sure_gets_the_note_and_no_second_answer(room: Room) -> None:
+    room.sandbox.faults.add("chat.postMessage", "lost_answer")
+    question = await room.ask("@EnableBot go on")
+    for number in range(20):
+        await room.sandbox.post(
+            team=TEAM, channel=GENERAL, user=BEN, text=f"crowd {number}", thread_ts=question.thread_ts
+        )
+
+    await room.service(model=Recorded(*SENTENCES)).answer(question)
+
+    lost, note = room.spoken(question)
+    assert "Sentence" in lost["text"]
+    assert RETRY_ACTION in str(note["blocks"])
+
+
+@CHANNELS
+async def test_what_never_left_is_sent_by_the_next_attempt_and_only_once(room: Room, channel: str) -> None:
+    method = "chat.startStream" if channel == "@bot" else "chat.postMessage"
+    question = await room.ask("@EnableBot go on", channel=channel)
+    room.sandbox.faults.add(method, "hang", seconds=30)
+    await room.abandon_when(room.service(model=Recorded(*SENTENCES)), question, lambda: not room.sandbox.faults.left())
+
+    heir = await room.claimed(question)
+    await room.service(model=Recorded(*SENTENCES)).answer(heir)
+
+    assert_whole(room.the_answer(heir))
