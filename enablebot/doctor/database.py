@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 from enablebot.config.settings import Settings
 from enablebot.doctor.findings import Finding, Level
-from enablebot.shared.database.init_db import functions_checksum
+from enablebot.shared.database.init_db import functions_checksum, migrations
 from enablebot.shared.database.operations import Database, operation_names
 
 _MIGRATE = "Run `python -m enablebot migrate`."
+_PASTE = "Paste what `python -m enablebot migrate --bundle` prints into Supabase's SQL editor."
 
 
 async def examine_database(settings: Settings, database: Database) -> tuple[list[Finding], float | None]:
@@ -16,11 +17,17 @@ async def examine_database(settings: Settings, database: Database) -> tuple[list
     began = time.perf_counter()
     await database.ping()
     reached = Finding("database", "fine", f"answers in {(time.perf_counter() - began) * 1000:.1f} ms")
-    schema, skew = await _schema(database)
+    schema, skew = await _schema(database, remedy=_remedy(settings))
     return [reached, schema, *await _login(settings, database)], skew
 
 
-async def _schema(database: Database) -> tuple[Finding, float | None]:
+def _remedy(settings: Settings) -> str:
+    named = settings.database
+    only_data_api = named.supabase_url is not None and named.url is None and named.admin_url is None
+    return _PASTE if only_data_api else _MIGRATE
+
+
+async def _schema(database: Database, *, remedy: str) -> tuple[Finding, float | None]:
     asked = datetime.now(UTC)
     schema = await database.schema_version(functions=operation_names())
     skew = None
@@ -28,9 +35,12 @@ async def _schema(database: Database) -> tuple[Finding, float | None]:
         # Its clock was read somewhere between our two looks at ours.
         skew = ((asked + (datetime.now(UTC) - asked) / 2) - schema.asked_at).total_seconds()
     if schema.missing:
-        return Finding("schema", "broken", f"functions are missing: {', '.join(schema.missing)}", _MIGRATE), skew
+        return Finding("schema", "broken", f"functions are missing: {', '.join(schema.missing)}", remedy), skew
+    newest = migrations()[-1].version
+    if schema.version < newest:
+        return Finding("schema", "broken", f"at migration {schema.version} of {newest}", remedy), skew
     if schema.functions_checksum != functions_checksum():
-        return Finding("schema", "warning", "functions differ from this release's", _MIGRATE), skew
+        return Finding("schema", "warning", "functions differ from this release's", remedy), skew
     return Finding("schema", "fine", f"version {schema.version}, functions as in this release"), skew
 
 

@@ -29,6 +29,7 @@ from enablebot.shared.sensitive import Sensitive
 from enablebot.tests.api.serving import served
 from enablebot.tests.api.slack_side import grant
 from enablebot.tests.database import PostgresServer
+from enablebot.tests.postgrest import data_api
 from enablebot.tests.shared.workspaces import add_workspace
 
 if TYPE_CHECKING:
@@ -140,6 +141,21 @@ async def test_a_missing_and_a_changed_function_are_told(look: Look, admin: Admi
     assert "differ" in only((await look())["schema"], "warning").what
     await admin.execute("drop function enablebot.get_inbox_depth")
     assert "get_inbox_depth" in only((await look())["schema"], "broken").what
+
+
+async def test_an_older_schema_is_told(look: Look, admin: Admin) -> None:
+    await admin.execute("delete from enablebot.schema_migrations where version > 1")
+    assert "at migration 1 of" in only((await look())["schema"], "broken").what
+
+
+@pytest.mark.postgrest
+async def test_over_the_data_api_alone_the_remedy_is_what_to_paste(
+    look: Look, admin: Admin, postgres_server: PostgresServer, database_name: str
+) -> None:
+    await admin.execute("update enablebot.schema_functions set checksum = 'other' where name like '%inbox%'")
+    with data_api(postgres_server, database_name) as api:
+        found = await look(DATABASE_URL=None, SUPABASE_URL=api.url, SUPABASE_SERVICE_KEY=api.key())
+    assert "migrate --bundle" in only(found["schema"], "warning").remedy
 
 
 async def test_a_hole_in_the_wall_is_told(look: Look, admin: Admin) -> None:
