@@ -18,7 +18,9 @@ _PAGE = 500
 async def examine_slack(settings: Settings) -> tuple[list[Finding], float | None]:
     """Findings about the app and the way to it, and our clock minus Slack's, in seconds."""
     slack = settings.slack
-    findings = [] if settings.is_production else _credentials(settings)
+    findings = [] if _names_app(settings) else [_no_credentials()]
+    if is_played(settings):
+        return findings, None
     try:
         answer = await ask("POST", f"{slack.api_url}auth.test")
     except Silent as silence:
@@ -51,6 +53,9 @@ async def examine_installations(settings: Settings, ring: Keyring, database: Dat
         ]
     if not active:
         return [Finding("tokens", "fine", "no workspace has the app yet")]
+    if is_played(settings):
+        # Made-up tokens of the sandbox's: the real Slack is not to be asked about them.
+        return [_scopes(active)]
     findings = [_scopes(active)]
     clients = SlackClients(base_url=settings.slack.base_url, timeout_seconds=8)
     await clients.open()
@@ -63,19 +68,26 @@ async def examine_installations(settings: Settings, ring: Keyring, database: Dat
     return findings
 
 
-def _credentials(settings: Settings) -> list[Finding]:
+def is_played(settings: Settings) -> bool:
+    """Whether `up` plays Slack here, so that the real one knows nothing of what is installed."""
+    return not _names_app(settings) and settings.slack.base_url == SLACK_BASE_URL
+
+
+def _names_app(settings: Settings) -> bool:
     slack = settings.slack
-    if slack.app_token or (slack.client_id and slack.client_secret and slack.signing_secrets):
-        return []
-    return [
-        Finding(
-            "slack",
-            "warning",
-            "no credentials: `up` plays Slack itself",
-            "Create an app from `python -m enablebot manifest` and set the SLACK_… values that its page shows "
-            "(docs/how-to/test-with-slack.md).",
-        )
-    ]
+    return settings.is_production or bool(
+        slack.app_token or (slack.client_id and slack.client_secret and slack.signing_secrets)
+    )
+
+
+def _no_credentials() -> Finding:
+    return Finding(
+        "slack",
+        "warning",
+        "no credentials: `up` plays Slack itself",
+        "Create an app from `python -m enablebot manifest` and set the SLACK_… values that its page shows "
+        "(docs/how-to/test-with-slack.md).",
+    )
 
 
 async def _socket(settings: Settings) -> list[Finding]:

@@ -251,6 +251,14 @@ async def test_the_address_of_the_events_has_to_be_the_api_s(look: Look, environ
     assert levels(found)["events"] == {"fine"}
 
 
+async def test_where_up_plays_slack_the_real_one_is_not_asked(look: Look, sandbox: Sandbox, database: Database) -> None:
+    await install(sandbox, database)
+    found = await look(SLACK_APP_TOKEN=None, SLACK_BASE_URL=None)
+    assert "`up` plays Slack itself" in only(found["slack"], "warning").what
+    assert levels(found)["slack"] == {"warning"}
+    assert "tokens" not in found
+
+
 async def test_without_credentials_it_says_where_they_come_from(look: Look) -> None:
     found = await look(SLACK_APP_TOKEN=None, OPENAI_API_KEY=None)
     assert "manifest" in only(found["slack"], "warning").remedy
