@@ -161,9 +161,12 @@ async def test_an_address_the_asker_wrote_may_stay_a_link(room: Room) -> None:
     assert "https://status.example.org/now" in room.the_answer(question)
 
 
+@pytest.mark.parametrize(("every", "gap"), [(7, "\n\n"), (900, "\n\n"), (80, "\n")])
 @pytest.mark.parametrize("channel", ["@bot", GENERAL])
-async def test_a_long_answer_becomes_several_messages_with_every_word_once(room: Room, channel: str) -> None:
-    said = [f"This is sentence {number} of many." + (" " if number % 7 else "\n\n") for number in range(900)]
+async def test_a_long_answer_becomes_several_messages_with_every_word_once(
+    room: Room, channel: str, every: int, gap: str
+) -> None:
+    said = [f"This is sentence {number} of many." + (" " if number % every else gap) for number in range(900)]
     model = Recorded(*("".join(said[place : place + 9]) for place in range(0, 900, 9)), delay=0.002)
     question = await room.ask("@EnableBot tell me everything", channel=channel)
 

@@ -294,3 +294,19 @@ async def test_what_never_left_is_sent_by_the_next_attempt_and_only_once(room: R
     await room.service(model=Recorded(*SENTENCES)).answer(heir)
 
     assert_whole(room.the_answer(heir))
+
+
+@CHANNELS
+async def test_half_a_message_is_replaced_in_one_go_and_never_shrinks_first(room: Room, channel: str) -> None:
+    question = await room.ask("@EnableBot go on", channel=channel)
+    shown = "chat.appendStream" if channel == "@bot" else "chat.update"
+    await room.abandon_when(
+        room.service(model=Recorded(*SENTENCES, delay=0.02)), question, lambda: room.calls(shown) >= 3
+    )
+    before = room.calls("chat.update")
+
+    heir = await room.claimed(question)
+    await room.service(model=Recorded(*SENTENCES, delay=0.01)).answer(heir)
+
+    assert_whole(room.the_answer(heir))
+    assert room.calls("chat.update") == before + 1
