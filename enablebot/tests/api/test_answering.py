@@ -167,7 +167,7 @@ async def test_a_long_answer_becomes_several_messages_with_every_word_once(
     room: Room, channel: str, every: int, gap: str
 ) -> None:
     said = [f"This is sentence {number} of many." + (" " if number % every else gap) for number in range(900)]
-    model = Recorded(*("".join(said[place : place + 9]) for place in range(0, 900, 9)), delay=0.002)
+    model = Recorded(*("".join(said[place : place + 9]) for place in range(0, 900, 9)), delay=0.01)
     question = await room.ask("@EnableBot tell me everything", channel=channel)
 
     await room.service(model=model).answer(question)
