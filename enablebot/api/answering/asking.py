@@ -13,7 +13,6 @@ from enablebot.shared.models.answer import Usage
 
 ATTEMPTS = 3
 TOOL_ROUNDS = 4
-_LONGEST_WAIT_SECONDS = 8.0
 
 CountCall = Callable[[str], None]
 
@@ -54,12 +53,14 @@ class Asking:
         say: Callable[[str], None],
         start_over: Callable[[], None],
         tools: Sequence[Tool] = (),
+        backoff: float = 0.5,
     ) -> None:
         self._model = model
         self._breaker = breaker
         self._count = count
         self._say = say
         self._start_over = start_over
+        self._backoff = backoff
         self._tools = {tool.name: tool for tool in tools}
 
     async def ask(self, request: ModelRequest) -> Asked:
@@ -72,9 +73,9 @@ class Asking:
             try:
                 return await self._attempt(replace(request, seconds=max(0.01, deadline - loop.time())))
             except ModelError as error:
-                wait = _wait_before(attempt + 1, error)
-                # Not worth starting what cannot end: a second is less than any answer takes.
-                if error.permanent or attempt >= ATTEMPTS or loop.time() + wait + 1 > deadline or self._breaker.is_open:
+                wait = self._wait_after(attempt, error)
+                is_late = loop.time() + wait > deadline
+                if error.permanent or attempt >= ATTEMPTS or is_late or self._breaker.is_open:
                     raise
             await asyncio.sleep(wait)
             self._start_over()
@@ -137,7 +138,6 @@ class Asking:
             return f"There is no tool called {call.name[:64]}."
         return await tool.use(call.arguments)
 
-
-def _wait_before(attempt: int, error: ModelError) -> float:
-    backoff = min(_LONGEST_WAIT_SECONDS, 0.5 * 2.0 ** (attempt - 2)) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
-    return max(backoff, error.retry_after or 0.0)
+    def _wait_after(self, attempt: int, error: ModelError) -> float:
+        jitter = random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+        return max(self._backoff * 2.0 ** (attempt - 1) * jitter, error.retry_after or 0.0)

@@ -210,7 +210,14 @@ class AnsweringService:
             guard = Guard(allowed)
             reply.start_over()
 
-        asking = Asking(self._model, breaker=self._breaker, count=self._count_call, say=say, start_over=start_over)
+        asking = Asking(
+            self._model,
+            breaker=self._breaker,
+            count=self._count_call,
+            say=say,
+            start_over=start_over,
+            backoff=self._pace.backoff,
+        )
         items = build_input(question=question_turn(question), history=within(history), mark=secrets.token_hex(16))
         asked = await asking.ask(
             ModelRequest(

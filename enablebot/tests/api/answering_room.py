@@ -22,6 +22,7 @@ from enablebot.sandbox.config import SandboxConfig
 from enablebot.sandbox.sandbox import Sandbox
 from enablebot.sandbox.server import running
 from enablebot.shared.database.operations import Database
+from enablebot.shared.database.postgres import PostgresTransport
 from enablebot.shared.encryption.encryption import Place
 from enablebot.shared.encryption.keyring import Keyring, generate_master_key
 from enablebot.shared.errors import ModelError
@@ -31,6 +32,7 @@ from enablebot.shared.models.installation import OAuthGrant
 from enablebot.shared.models.question import ChannelType, Outcome, Question
 from enablebot.shared.sensitive import Sensitive
 from enablebot.shared.slack.client import SlackClients
+from enablebot.tests.database import VERSIONS, PostgresServers
 
 TEAM = "T0SANDBOX1"
 ADA, BEN = "U0ADA", "U0BEN"
@@ -53,6 +55,19 @@ class Room:
     metrics: Metrics = field(default_factory=Metrics)
     time_scale: float = SCALE
     _models: list[Model] = field(default_factory=list)
+
+    async def fresh(self) -> "Room":
+        """The same house for another test: nobody has asked anything, nothing goes wrong, nothing was called."""
+        self.sandbox.faults.replace([])
+        self.sandbox.ledger.forget()
+        for table in ("replies", "answers", "messages", "conversations", "event_bodies", "inbox", "lanes"):
+            await self.admin.execute(f"delete from enablebot.{table}")
+        return replace(self, metrics=Metrics(), _models=[])
+
+    async def leave(self) -> None:
+        """Close what this room's services opened."""
+        for model in self._models:
+            await model.aclose()
 
     def service(
         self, *, model: Model | None = None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -206,6 +221,21 @@ class Room:
 SETTLED = Outcome("settled")
 
 
+@asynccontextmanager
+async def opened_house(servers: PostgresServers) -> AsyncIterator[Room]:
+    """A room for a whole module of tests, which start their turns with `fresh`: opening one takes longer than most."""
+    server = servers.server(VERSIONS[0])
+    with server.migrated() as name:
+        transport = await PostgresTransport.connect(server.url(name, login="enablebot_test_api"))
+        admin = await asyncpg.connect(server.url(name))
+        try:
+            async with opened_room(Database(transport), admin) as room:
+                yield room
+        finally:
+            await admin.close()
+            await transport.aclose()
+
+
 class Recorded:
     """A model that says what it was told to say, and remembers what it was asked."""
 
@@ -307,6 +337,5 @@ async def opened_room(
         try:
             yield room
         finally:
-            for model in room._models:
-                await model.aclose()
+            await room.leave()
             await slack.aclose()

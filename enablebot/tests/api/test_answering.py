@@ -6,22 +6,28 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
 import pytest
 
 from enablebot.api.answering.model import Completed
 from enablebot.api.answering.reasons import LENGTH_LIMIT_NOTE, sentence
-from enablebot.shared.database.operations import Database
 from enablebot.shared.errors import StaleClaim
-from enablebot.tests.api.answering_room import ADA, BEN, GENERAL, SETTLED, TEAM, Recorded, Room, opened_room
+from enablebot.tests.api.answering_room import ADA, BEN, GENERAL, SETTLED, TEAM, Recorded, Room, opened_house
+from enablebot.tests.database import PostgresServers
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-async def room(api_database: Database, admin: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[Room]:
-    async with opened_room(api_database, admin) as opened:
+@pytest.fixture(scope="module")
+async def house(postgres_servers: PostgresServers) -> AsyncIterator[Room]:
+    async with opened_house(postgres_servers) as opened:
         yield opened
+
+
+@pytest.fixture
+async def room(house: Room) -> AsyncIterator[Room]:
+    fresh = await house.fresh()
+    yield fresh
+    await fresh.leave()
 
 
 async def test_a_mention_in_a_channel_is_answered_in_its_thread_by_one_post(room: Room) -> None:

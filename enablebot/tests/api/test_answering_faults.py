@@ -13,17 +13,25 @@ from enablebot.api.answering.reasons import RETRY_ACTION, known_reasons, sentenc
 from enablebot.sandbox.config import SandboxConfig
 from enablebot.shared.database.operations import Database
 from enablebot.shared.errors import ModelError, SlackTokenDead, StaleClaim
-from enablebot.tests.api.answering_room import ADA, GENERAL, SETTLED, TEAM, Recorded, Room, opened_room
+from enablebot.tests.api.answering_room import ADA, GENERAL, SETTLED, TEAM, Recorded, Room, opened_house, opened_room
+from enablebot.tests.database import PostgresServers
 
 pytestmark = pytest.mark.anyio
 
 SENTENCES = tuple(f"Sentence number {number}. " for number in range(60))
 
 
-@pytest.fixture
-async def room(api_database: Database, admin: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[Room]:
-    async with opened_room(api_database, admin) as opened:
+@pytest.fixture(scope="module")
+async def house(postgres_servers: PostgresServers) -> AsyncIterator[Room]:
+    async with opened_house(postgres_servers) as opened:
         yield opened
+
+
+@pytest.fixture
+async def room(house: Room) -> AsyncIterator[Room]:
+    fresh = await house.fresh()
+    yield fresh
+    await fresh.leave()
 
 
 def whole(text: str) -> bool:
@@ -305,7 +313,7 @@ async def test_a_permanent_failure_of_the_model_is_told_at_once_and_not_repeated
 async def test_a_model_that_keeps_failing_is_asked_three_times_and_one_reason_is_told(
     room: Room, channel: str, fault: dict[str, Any], reason: str
 ) -> None:
-    room.settings = room.settings.model_copy(update={"deadline_seconds": 5})
+    room.settings = room.settings.model_copy(update={"deadline_seconds": 2})
     room.sandbox.faults.add("openai.responses", times=10, **fault)
     question = await room.ask("@EnableBot go on", channel=channel)
 

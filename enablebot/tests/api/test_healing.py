@@ -7,14 +7,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import asyncpg
 import pytest
 
 from enablebot.api.answering.reasons import RETRY_ACTION, sentence
 from enablebot.shared.database.operations import Database
 from enablebot.shared.errors import StaleClaim
 from enablebot.shared.models.question import Question
-from enablebot.tests.api.answering_room import BEN, GENERAL, SETTLED, TEAM, Recorded, Room, opened_room
+from enablebot.tests.api.answering_room import BEN, GENERAL, SETTLED, TEAM, Recorded, Room, opened_house
+from enablebot.tests.database import PostgresServers
 
 pytestmark = pytest.mark.anyio
 
@@ -46,10 +46,17 @@ class DyingDatabase(Database):
         setattr(self, method, dying)
 
 
-@pytest.fixture
-async def room(api_database: Database, admin: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[Room]:
-    async with opened_room(api_database, admin) as opened:
+@pytest.fixture(scope="module")
+async def house(postgres_servers: PostgresServers) -> AsyncIterator[Room]:
+    async with opened_house(postgres_servers) as opened:
         yield opened
+
+
+@pytest.fixture
+async def room(house: Room) -> AsyncIterator[Room]:
+    fresh = await house.fresh()
+    yield fresh
+    await fresh.leave()
 
 
 def assert_whole(text: str) -> None:

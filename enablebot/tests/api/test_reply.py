@@ -5,7 +5,6 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import fields
 
-import asyncpg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,8 +13,8 @@ from enablebot.api.answering.context import HISTORY_TOKENS, estimated_tokens, wi
 from enablebot.api.answering.pace import Pace
 from enablebot.api.answering.prompts import RULES, Turn, build_input
 from enablebot.api.answering.split import HARD_LIMIT, cut, split
-from enablebot.shared.database.operations import Database
-from enablebot.tests.api.answering_room import GENERAL, Recorded, Room, opened_room
+from enablebot.tests.api.answering_room import GENERAL, Recorded, Room, opened_house
+from enablebot.tests.database import PostgresServers
 
 LINES = st.sampled_from(
     [
@@ -31,10 +30,17 @@ LINES = st.sampled_from(
 TEXTS = st.lists(LINES, max_size=60).map("\n".join)
 
 
-@pytest.fixture
-async def room(api_database: Database, admin: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[Room]:
-    async with opened_room(api_database, admin) as opened:
+@pytest.fixture(scope="module")
+async def house(postgres_servers: PostgresServers) -> AsyncIterator[Room]:
+    async with opened_house(postgres_servers) as opened:
         yield opened
+
+
+@pytest.fixture
+async def room(house: Room) -> AsyncIterator[Room]:
+    fresh = await house.fresh()
+    yield fresh
+    await fresh.leave()
 
 
 def balanced(piece: str) -> bool:
