@@ -10,13 +10,16 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from enablebot.api.answering.code import in_code
+from enablebot.api.answering.invisible import visible
 from enablebot.api.answering.links import (
     NOTHING,
+    WORDS,
     Allowed,
     is_ending,
-    is_network_address,
     kind_of,
     named,
+    names_a_host,
     taken_apart,
     trimmed,
 )
@@ -26,16 +29,6 @@ WINDOW = 2_000
 _FENCE_WINDOW = 200
 _LINE_WINDOW = 4_000
 
-# Zero-width, bidirectional and tag characters, variation selectors, fillers and controls: none of them shows, and
-# each can carry a hidden message or split a word the guard looks for. NFKC would keep most of them.
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
-_BREAKS = re.compile("[\u2028\u2029]")
-
-_WORDS = re.compile(r"[\w-]+(?:(?:\\?[.+]|(?<=[^\W_])@)[\w-]+)*")
 _URL = re.compile(r"[^\s<>\"`|\[\]]*")
 _TICKS = re.compile(r"`{3,}")
 _LANGUAGE = re.compile(r"[ \t]*[A-Za-z0-9_+#-]*[ \t]*")
@@ -46,10 +39,6 @@ _SPECIAL_BEGUN = re.compile(r"@[A-Za-z]{0,8}\Z")
 _DESTINATION = re.compile(r"\(\s*<?([^\s<>]*?)>?(?:\s+(?:\"[^\"]*\"|'[^']*'))?\s*\)")
 _BLOCK_HEAD = re.compile(r"(?:[\s>]|[-*+]\s|\d{1,9}[.)]\s)*")
 _QUOTE_HEAD = re.compile(r"[\s>]*")
-_MARKUP_IN_CODE = re.compile(r"<(?=[!@#]|[A-Za-z][A-Za-z0-9+.-]*:|[^\s>|]*\|)")
-_ADDRESS_IN_CODE = re.compile(
-    r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"`|\[\]]*|[\w-]+(?:\\?[.@+][\w-]+)+(?:(?:/|:[\d/])[^\s<>\"`|\[\]]*)?"
-)
 # The dots a browser takes for one in a host's name.
 _DOTS = ".\uff0e\uff61\u3002"
 _APART = frozenset("(/\"'`,;:!?.[]{}<>=|)")
@@ -61,11 +50,6 @@ _CALLING = frozenset({"mailto", "tel", "sms", "slack"})
 class _Taken(NamedTuple):
     end: int
     shown: str
-
-
-def visible(text: str) -> str:
-    """The text without characters that do not show."""
-    return _INVISIBLE.sub("", _BREAKS.sub("\n", text))
 
 
 def guarded(text: str, allowed: Allowed = NOTHING) -> str:
@@ -193,7 +177,7 @@ class Guard:
             self._fence = None
             return _Taken(newline, line)
         # Slack would end the code here, and read the rest as text.
-        return _Taken(newline, _TICKS.sub(lambda ticks: "'" * len(ticks[0]), self._in_code(line)))
+        return _Taken(newline, _TICKS.sub(lambda ticks: "'" * len(ticks[0]), in_code(line, self._allowed)))
 
     def _code(self, at: int, final: bool) -> _Taken | None:
         """A code span, within one line. Backticks without a partner become quotes, so that no reader finds one."""
@@ -212,26 +196,11 @@ class Guard:
             if end == len(text) and not final:
                 return None
             if end - place == ticks:
-                return _Taken(end, text[at:start] + self._in_code(text[start:place]) + text[place:end])
+                return _Taken(end, text[at:start] + in_code(text[start:place], self._allowed) + text[place:end])
             place = end
         if place >= len(text) and place < limit and not final:
             return None
         return _Taken(start, "'" * ticks)
-
-    def _in_code(self, text: str) -> str:
-        return _ADDRESS_IN_CODE.sub(self._address_in_code, _MARKUP_IN_CODE.sub("&lt;", text))
-
-    def _address_in_code(self, found: re.Match[str]) -> str:
-        address = found[0]
-        if "://" in address:
-            return address if self._allowed.permits(trimmed(address)) else taken_apart(address)
-        words = _WORDS.match(address)
-        assert words is not None
-        rest = address[words.end() :]
-        if (rest and _is_host(words[0])) or kind_of(words[0], in_code=True) == "domain":
-            return address if self._allowed.permits_bare(trimmed(address)) else taken_apart(address)
-        # What looked like a path may hold addresses of its own.
-        return words[0] + _ADDRESS_IN_CODE.sub(self._address_in_code, rest)
 
     def _image(self, at: int, final: bool) -> _Taken | None:
         if at + 1 == len(self._waiting):
@@ -357,7 +326,7 @@ class Guard:
 
     def _word(self, at: int, final: bool) -> _Taken | None:
         text = self._waiting
-        found = _WORDS.match(text, at, at + WINDOW)
+        found = WORDS.match(text, at, at + WINDOW)
         assert found is not None
         end = found.end()
         if end == at + WINDOW:
@@ -377,7 +346,7 @@ class Guard:
         kind = kind_of(words)
         path = follows[:1] == "/"
         port = follows[:1] == ":" and follows[1:2].isdigit()
-        if (kind == "domain" and (path or port)) or (path and (kind == "name" or _is_host(words))):
+        if (kind == "domain" and (path or port)) or (path and (kind == "name" or names_a_host(words))):
             return self._address(at, found.end(), final)
         if kind == "domain" and not self._allowed.permits_bare(words):
             return _Taken(end, taken_apart(words))
@@ -391,7 +360,7 @@ class Guard:
         dot = text[at]
         if not self._previous.strip() or self._previous in _APART:
             return _Taken(at + 1, dot)
-        found = _WORDS.match(text, at + 1, at + WINDOW)
+        found = WORDS.match(text, at + 1, at + WINDOW)
         end = found.end() if found else at + 1
         if end == len(text) and end < at + WINDOW and not final:
             return None
@@ -420,10 +389,6 @@ class Guard:
         if found.end() == at + WINDOW:
             return found.end()
         return max(after, at + len(trimmed(text[at : found.end()])))
-
-
-def _is_host(words: str) -> bool:
-    return is_network_address(words) or ("@" in words and "." in words)
 
 
 def _run(text: str, at: int, character: str) -> int:

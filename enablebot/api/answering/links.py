@@ -37,6 +37,8 @@ sx sy sz tc tf tg tj tk tl tm tn tt tv tw tz ua ug uk uy uz ve vg vi vn vu wf ws
 """
 _DOMAINS = frozenset(_DOMAIN_ENDINGS.split())
 
+# Words joined as the parts of a host or an address are.
+WORDS = re.compile(r"[\w-]+(?:(?:\\?[.+]|(?<=[^\W_])@)[\w-]+)*")
 _EMAIL = re.compile(r"[\w+-]+(?:\.[\w+-]+)*@(?:[\w-]+\.)+[A-Za-z]{2,}")
 _ADDRESS = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"`|\[\]]+|(?<![\w@/.-])[\w-]+(?:\.[\w-]+)+(?:/[^\s<>\"`|\[\]]*)?"
@@ -128,10 +130,11 @@ def is_ending(label: str) -> bool:
     return label.lower() in _DOMAINS or label.lower().startswith("xn--")
 
 
-def is_network_address(words: str) -> bool:
-    """Whether words are an IPv4 address, which becomes a link once a port or a path follows."""
+def names_a_host(words: str) -> bool:
+    """Whether words become a link once a port or a path follows: an IPv4 address, or a host behind a user's name."""
     labels = words.split(".")
-    return len(labels) == 4 and all(label.isascii() and label.isdigit() and len(label) <= 3 for label in labels)
+    is_address = len(labels) == 4 and all(label.isascii() and label.isdigit() and len(label) <= 3 for label in labels)
+    return is_address or ("@" in words and "." in words)
 
 
 def taken_apart(address: str) -> str:

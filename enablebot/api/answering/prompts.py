@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from enablebot.api.answering.guard import visible
+from enablebot.api.answering.invisible import visible
 
 QUESTION_LIMIT = 20_000
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from enablebot.api.answering.guard import Guard, guarded, visible
+from enablebot.api.answering.guard import Guard, guarded
+from enablebot.api.answering.invisible import visible
 from enablebot.api.answering.links import NOTHING, Allowed, allowed_for
 
 ASKED = allowed_for("what is https://intra.example.org/wiki?p=1 and docs.example.org/start for?")
