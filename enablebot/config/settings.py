@@ -62,6 +62,11 @@ class SlackSettings(_Frozen):
     app_token: SecretStr | None = None
 
     @property
+    def names_app(self) -> bool:
+        """Whether these are a Slack app's credentials; with Socket Mode its app-level token is enough."""
+        return self.app_token is not None or bool(self.client_id and self.client_secret and self.signing_secrets)
+
+    @property
     def api_url(self) -> str:
         """Where the Web API's methods live."""
         return f"{self.base_url}/api/"

@@ -74,10 +74,8 @@ def is_played(settings: Settings) -> bool:
 
 
 def _names_app(settings: Settings) -> bool:
-    slack = settings.slack
-    return settings.is_production or bool(
-        slack.app_token or (slack.client_id and slack.client_secret and slack.signing_secrets)
-    )
+    # What production lacks, its settings have refused before.
+    return settings.is_production or settings.slack.names_app
 
 
 def _no_credentials() -> Finding:

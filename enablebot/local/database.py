@@ -8,7 +8,7 @@ from pathlib import Path
 
 from enablebot.config.settings import Settings
 from enablebot.local.children import Say
-from enablebot.shared.database.config import prepare_embedded
+from enablebot.shared.database.config import service_logins
 from enablebot.shared.database.embedded import EmbeddedPostgres
 from enablebot.shared.database.init_db import migrate
 
@@ -48,7 +48,7 @@ async def _own_postgres(data_dir: Path, *, say: Say) -> AsyncIterator[Told]:
     say(f"Database: PostgreSQL {postgres.version} in {data_dir}")
     try:
         _say_applied(await migrate(admin_url), say)
-        own = await prepare_embedded(postgres)
+        own = await service_logins(postgres)
         # On their start in development the services look whether there is something to migrate.
         yield Told({"DATABASE_ADMIN_URL": admin_url}, {"api": own["api"], "web": own["web"]})
     finally:

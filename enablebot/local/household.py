@@ -35,13 +35,6 @@ class Household:
     installs_by_token: bool = False
 
 
-def has_slack(settings: Settings) -> bool:
-    """Whether the settings name a real Slack app; with Socket Mode its app-level token is enough."""
-    return settings.slack.app_token is not None or bool(
-        settings.slack.client_id and settings.slack.client_secret and settings.slack.signing_secrets
-    )
-
-
 def has_openai(settings: Settings) -> bool:
     """Whether the settings name a real model: OpenAI's key, or a compatible server."""
     return settings.model.api_key is not None or settings.model.base_url is not None
@@ -66,7 +59,7 @@ def furnish(
     DATABASE_URL; for a database named in the settings both are empty, the services read it themselves.
     PORT is withheld: it names one service's port, and there are several here.
     """
-    plays_slack = play_everything or not has_slack(settings)
+    plays_slack = play_everything or not settings.slack.names_app
     plays_openai = play_everything or not has_openai(settings)
     sandbox_url = f"http://localhost:{ports.sandbox}"
     api_url, web_url = f"http://localhost:{ports.api}", f"http://localhost:{ports.web}"

@@ -71,6 +71,11 @@ def admin_url(settings: "DatabaseSettings") -> Iterator[str]:
 async def prepare_embedded(server: EmbeddedPostgres) -> Mapping[Role, str]:
     """Migrate a running Postgres of our own; return a URL for each service, whose login may do its job and no more."""
     await migrate(server.url())
+    return await service_logins(server)
+
+
+async def service_logins(server: EmbeddedPostgres) -> Mapping[Role, str]:
+    """Return a URL for each service of a migrated Postgres of our own, made where it is new."""
     connection = await asyncpg.connect(server.url())
     urls: dict[Role, str] = {}
     try:
