@@ -240,7 +240,7 @@ class Worker:
         except StaleClaim:
             raise
         except Exception as error:
-            log.error("Giving up failed, too: %s", _described(error), exc_info=_unless_ours(error))  # noqa: TRY400
+            log.error("Giving up failed, too: %s", _described(error), exc_info=_unless_ours(error))  # noqa: TRY400 - as above
             return Outcome("failed", reason)
 
     def _backoff(self, attempts: int) -> float:

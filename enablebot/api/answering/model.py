@@ -186,7 +186,7 @@ def _imported() -> "type[AsyncOpenAI]":
     from openai import AsyncOpenAI
 
     # Its types for responses are imported at the first use, which takes as long again.
-    from openai.resources.responses import AsyncResponses  # noqa: F401
+    from openai.resources.responses import AsyncResponses  # noqa: F401 - for its side effect
 
     return AsyncOpenAI
 

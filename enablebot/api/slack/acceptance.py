@@ -60,7 +60,7 @@ class Acceptance:
             async with asyncio.timeout(self._accept_seconds):
                 return Acknowledgement(await self._intake.accept(relevant, body))
         except DataRefused as error:
-            log.error("An event cannot be stored: %s", error.message, extra=error.details, exc_info=error)  # noqa: TRY400
+            log.exception("An event cannot be stored: %s", error.message, extra=error.details)
             raise Refused(
                 400, "refused", error.code, "The event holds a value that cannot be stored.", is_final=True
             ) from error

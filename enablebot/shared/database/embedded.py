@@ -151,7 +151,7 @@ class EmbeddedPostgres:
     def _ask_ready(self, binaries: Path) -> int:
         """Return pg_isready's verdict: 0 accepting, 1 starting or stopping, 2 silent."""
         command = [str(binaries / "pg_isready"), "-q", "-h", str(self._socket_dir), "-p", "5432", "-U", "postgres"]
-        return subprocess.run(command, env=_clean_environment(), check=False).returncode  # noqa: S603
+        return subprocess.run(command, env=_clean_environment(), check=False).returncode  # noqa: S603 - our own binary
 
     def _start_cold(self, binaries: Path) -> None:
         account = find_unprivileged()
@@ -246,7 +246,7 @@ def _is_postmaster(pid: int, data: Path) -> bool:
             return False
     else:
         command = ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)]
-        line = subprocess.run(command, capture_output=True, check=False).stdout  # noqa: S603
+        line = subprocess.run(command, capture_output=True, check=False).stdout  # noqa: S603 - a fixed path
     return b"postgres" in line and os.fsencode(data) in line
 
 

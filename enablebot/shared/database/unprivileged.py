@@ -29,7 +29,7 @@ class Unprivileged:
 
     def run(self, command: list[str], *, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; what it printed is in stdout."""
-        return subprocess.run(  # noqa: S603
+        return subprocess.run(  # noqa: S603 - our own binaries
             [*self.prefix, *command],
             env=environment,
             cwd="/" if sys.platform != "win32" else None,
