@@ -35,13 +35,19 @@ format: $(VENV)/.dev ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## every figure in benchmarks/, each beside its peer
+bench: $(VENV)/.bench ## every figure in benchmarks/, each beside its peer
 	@for figure in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$figure .py) || exit 1; done
 
 lock: $(VENV)/.dev ## pin the requirements again from pyproject.toml
 	$(COMPILE) --extra local --extra dev -o requirements-dev.txt
 	$(COMPILE) --extra local -c requirements-dev.txt -o requirements-local.txt
 	$(COMPILE) -c requirements-dev.txt -o requirements.txt
+	$(COMPILE) --extra local --extra dev --extra bench -c requirements-dev.txt -o requirements-bench.txt
+
+$(VENV)/.bench: requirements-bench.txt | $(VENV)/.dev
+	@echo "Installing the pinned peers of the benchmarks ..."
+	@$(PIP) -r requirements-bench.txt
+	@touch $@
 
 clean: ## remove the virtual environment and caches; data in .enablebot stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
