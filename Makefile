@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 WORKERS ?= 4
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
-.PHONY: help run demo test check format bench lock clean
+.PHONY: help run demo test mutants check format bench lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,9 @@ demo: $(VENV)/.local ## play the whole story by itself and print the transcript
 
 test: $(VENV)/.dev ## the whole suite
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+mutants: $(VENV)/.dev ## plant known bugs into copies of the tree, and see that the tests notice
+	@$(BIN)/python -m enablebot.tests.mutants
 
 check: $(VENV)/.dev ## lint, types, imports, templates, SQL
 	$(BIN)/ruff check .
