@@ -1,7 +1,7 @@
 """Which processes make up EnableBot on one machine, and with which environment each is started."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -47,16 +47,18 @@ def furnish(
     database: Mapping[str, str],
     ports: Ports,
     credentials: SandboxCredentials,
-    sandbox_dir: Path,
+    sandbox_dir: Path | None,
     logins: Mapping[str, str] = MappingProxyType({}),
     play_everything: bool = False,
     model_delay_ms: int = 30,
     time_scale: float = 1.0,
+    sandbox_flags: Sequence[str] = (),
 ) -> Household:
     """Decide what the sandbox plays and give every child its environment.
 
     `database` is what both services are told about theirs, on top of `environ`, and `logins` each one's own
     DATABASE_URL; for a database named in the settings both are empty, the services read it themselves.
+    Without `sandbox_dir` the sandbox lives in memory. `sandbox_flags` are options of `python -m enablebot.sandbox`.
     PORT is withheld: it names one service's port, and there are several here.
     """
     plays_slack = play_everything or not settings.slack.names_app
@@ -108,6 +110,7 @@ def furnish(
                 openai=plays_openai,
                 model_delay_ms=model_delay_ms,
                 time_scale=time_scale,
+                more_flags=sandbox_flags,
             ),
         )
     return Household(
@@ -127,22 +130,25 @@ def _sandbox(
     *,
     ports: Ports,
     credentials: SandboxCredentials,
-    sandbox_dir: Path,
+    sandbox_dir: Path | None,
     slack: bool,
     by_socket: bool,
     openai: bool,
     model_delay_ms: int,
     time_scale: float,
+    more_flags: Sequence[str],
 ) -> Child:
     flags = [
         "--port", str(ports.sandbox),
-        "--data-dir", str(sandbox_dir),
         "--events-url", f"http://localhost:{ports.api}/slack/events",
         "--interactions-url", f"http://localhost:{ports.api}/slack/interactions",
         "--redirect-url", f"http://localhost:{ports.web}/slack/oauth_redirect",
         "--model-delay-ms", str(model_delay_ms),
         "--time-scale", f"{time_scale:g}",
+        *more_flags,
     ]  # fmt: skip
+    if sandbox_dir is not None:
+        flags += ["--data-dir", str(sandbox_dir)]
     if not slack:
         flags.append("--without-slack")
     if not openai:

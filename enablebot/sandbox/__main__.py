@@ -28,8 +28,10 @@ def configured(arguments: Sequence[str], environment: Mapping[str, str]) -> tupl
         default=environment.get("SANDBOX_APP_TOKEN") or usual.app_token,
         help="an xapp-… token; turns Socket Mode on, and delivery by HTTP off",
     )
-    parser.add_argument("--events-url", default=usual.events_url)
-    parser.add_argument("--interactions-url", default=usual.interactions_url)
+    parser.add_argument(
+        "--events-url", action="append", help="more than once for several instances, which get their turn"
+    )
+    parser.add_argument("--interactions-url", action="append", help="the same")
     parser.add_argument("--redirect-url", default=usual.redirect_url)
     parser.add_argument("--time-scale", type=float, default=usual.time_scale)
     parser.add_argument("--model-delay-ms", type=float, default=usual.model_delay_ms)
@@ -37,7 +39,10 @@ def configured(arguments: Sequence[str], environment: Mapping[str, str]) -> tupl
     parser.add_argument("--without-slack", action="store_true")
     parser.add_argument("--without-openai", action="store_true")
     parser.add_argument("--without-rate-limits", action="store_true", help="for load tests of the app itself")
+    parser.add_argument("--kept", type=int, default=usual.kept, help="entries of each kind that the ledger remembers")
     given = parser.parse_args(arguments)
+    events_url, *more_events_urls = given.events_url or [usual.events_url]
+    interactions_url, *more_interactions_urls = given.interactions_url or [usual.interactions_url]
     if given.without_slack and given.without_openai:
         parser.error("--without-slack and --without-openai together leave nothing to play")
     config = SandboxConfig(
@@ -45,13 +50,16 @@ def configured(arguments: Sequence[str], environment: Mapping[str, str]) -> tupl
         client_secret=given.client_secret,
         signing_secret=given.signing_secret,
         app_token=given.app_token,
-        events_url=given.events_url,
-        interactions_url=given.interactions_url,
+        events_url=events_url,
+        interactions_url=interactions_url,
+        more_events_urls=tuple(more_events_urls),
+        more_interactions_urls=tuple(more_interactions_urls),
         redirect_url=given.redirect_url,
         data_dir=given.data_dir,
         time_scale=given.time_scale,
         model_delay_ms=given.model_delay_ms,
         history_cap=given.history_cap,
+        kept=given.kept,
         rate_limits=not given.without_rate_limits,
         with_slack=not given.without_slack,
         with_openai=not given.without_openai,

@@ -14,6 +14,8 @@ class SandboxConfig:
     `data_dir` keeps workspaces, installs and messages over a restart; None keeps them in memory.
     `app_token` turns Socket Mode on: events go through the app's sockets, and nothing is posted to its addresses.
     `history_cap` plays the 15 messages, once a minute rule for apps outside Slack's Marketplace.
+    `more_events_urls` and `more_interactions_urls` are further instances of the app, posted to in turn with the
+    first, as a load balancer would. `kept` is how many deliveries, calls and violations the ledger remembers.
     """
 
     client_id: str = "sandbox-client-id"
@@ -23,6 +25,8 @@ class SandboxConfig:
     events_url: str = "http://localhost:8001/slack/events"
     interactions_url: str = "http://localhost:8001/slack/interactions"
     redirect_url: str = "http://localhost:8000/slack/oauth_redirect"
+    more_events_urls: tuple[str, ...] = ()
+    more_interactions_urls: tuple[str, ...] = ()
     data_dir: Path | None = None
     time_scale: float = 1.0
     with_slack: bool = True
@@ -34,3 +38,4 @@ class SandboxConfig:
     stream_seconds: float = 300.0
     post_burst: int = 5
     socket_seconds: float = 3600.0
+    kept: int = 5000

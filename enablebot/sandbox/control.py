@@ -31,6 +31,8 @@ def control_routes(sandbox: Sandbox) -> Mount:
         "messages": control.messages,
         "ledger": lambda _: sandbox.ledger.as_json(),
         "faults": lambda _: {"faults": sandbox.faults.left()},
+        "crowd": lambda _: sandbox.crowd.as_json(),
+        "shown": lambda _: {"messages": control.shown()},
     }
     acting: dict[str, Callable[[Json], Awaitable[Json]]] = {
         "messages": control.post,
@@ -49,6 +51,8 @@ def control_routes(sandbox: Sandbox) -> Mount:
         "urls": control.set_urls,
         "sockets": control.end_sockets,
         "faults": control.set_faults,
+        "crowd": control.gather_crowd,
+        "talk": control.talk,
         "reset": control.reset,
     }
 
@@ -217,6 +221,47 @@ class Control:
     async def set_faults(self, given: Json) -> Json:
         self._sandbox.faults.replace(given["faults"])
         return {"faults": self._sandbox.faults.left()}
+
+    def shown(self) -> list[Json]:
+        """Every message of the bot that people can see, in every workspace, with the workspace whose bot it is."""
+        world = self._sandbox.world
+        return [
+            {
+                "team": message.team,
+                "channel": channel,
+                "ts": message.ts,
+                "thread_ts": message.thread_ts or message.ts,
+                "bot": message.user,
+                "text": message.text,
+                "streaming_state": message.streaming_state,
+            }
+            for channel, log in world.logs.items()
+            for message in log.by_ts.values()
+            if message.bot_id and message.ephemeral_to is None
+        ]
+
+    async def gather_crowd(self, given: Json) -> Json:
+        """Makes workspaces with the app in them and returns what an install would have."""
+        installs = self._sandbox.crowd.gather(
+            workspaces=int(given["workspaces"]),
+            channels=int(given["channels"]),
+            install=given.get("install") is not False,
+        )
+        return {"installs": installs}
+
+    async def talk(self, given: Json) -> Json:
+        """Lets the crowd talk; `GET crowd` says what was said so far. Nought messages hush it."""
+        if int(given["messages"]) == 0:
+            self._sandbox.crowd.hush()
+            return {}
+        self._sandbox.crowd.talk(
+            messages=int(given["messages"]),
+            per_second=float(given["per_second"]),
+            seed=int(given.get("seed", 0)),
+            mix=given.get("mix"),
+            text=str(given.get("text") or "Where is parcel {token}?"),
+        )
+        return {}
 
     async def reset(self, _: Json) -> Json:
         self._sandbox.reset()

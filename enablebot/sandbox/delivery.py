@@ -23,7 +23,6 @@ from enablebot.sandbox.traffic import Traffic
 # Seconds before the first, second and third repetition.
 RETRY_SCHEDULE = (0.0, 60.0, 300.0)
 _REDIRECTS_FOLLOWED = 2
-_BODIES_KEPT = 5000
 # Below the five seconds after which uvicorn closes an idle connection, or a post could meet a closing one.
 _KEEPALIVE_SECONDS = 2.0
 USER_AGENT = "Slackbot 1.0 (+https://api.slack.com/robots)"
@@ -31,11 +30,13 @@ USER_AGENT = "Slackbot 1.0 (+https://api.slack.com/robots)"
 
 @dataclass(slots=True)
 class AppUrls:
-    """Where the app listens, as its settings at Slack say."""
+    """Where the app listens, as its settings at Slack say, and its further instances, which get their turn."""
 
     events_url: str
     interactions_url: str
     redirect_url: str
+    more_events_urls: tuple[str, ...] = ()
+    more_interactions_urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +67,24 @@ class AppDelivery:
         self._http: aiohttp.ClientSession | None = None
         self._bodies: OrderedDict[str, tuple[dict[str, Any], bytes]] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._turn = 0
 
     def send(self, envelope: dict[str, Any]) -> Delivery:
         """Starts the delivery of one event and returns its ledger entry; above Slack's limits it is only noted."""
         body = orjson.dumps(envelope)
         event_id = str(envelope.get("event_id", ""))
         self._bodies[event_id] = (envelope, body)
-        while len(self._bodies) > _BODIES_KEPT:
+        while len(self._bodies) > self._config.kept:
             self._bodies.popitem(last=False)
         event = envelope.get("event")
-        kind = event.get("type") if isinstance(event, dict) else envelope.get("type")
-        entry = Delivery(event_id=event_id, type=str(kind), team=envelope.get("team_id"), at=self._clock.now())
+        inner = event if isinstance(event, dict) else {}
+        entry = Delivery(
+            event_id=event_id,
+            type=str(inner.get("type") if isinstance(event, dict) else envelope.get("type")),
+            team=envelope.get("team_id"),
+            at=self._clock.now(),
+            **{name: str(inner.get(name) or "") for name in ("channel", "ts", "user", "subtype")},
+        )
         verdict = self.traffic.admit(str(entry.team), now=entry.at)
         entry.finished = verdict != "send"
         self._ledger.opened(entry)
@@ -98,7 +106,12 @@ class AppDelivery:
             answer = Answer(None, reason, ms)
         else:
             body = urlencode({"payload": orjson.dumps(payload).decode()}).encode()
-            answer = await self._post(self._urls.interactions_url, body, "application/x-www-form-urlencoded", {})
+            answer = await self._post(
+                self._in_turn(self._urls.interactions_url, self._urls.more_interactions_urls),
+                body,
+                "application/x-www-form-urlencoded",
+                {},
+            )
         entry = Delivery(
             event_id=str(payload.get("trigger_id", "")),
             type=str(payload.get("type")),
@@ -168,7 +181,12 @@ class AppDelivery:
             reason, ms = await self._sockets.deliver("events_api", orjson.loads(body), retry=(retry, reason))
             return Answer(None, reason, ms)
         headers = {"X-Slack-Retry-Num": str(retry), "X-Slack-Retry-Reason": reason} if retry else {}
-        return await self._post(self._urls.events_url, body, "application/json", headers)
+        url = self._in_turn(self._urls.events_url, self._urls.more_events_urls)
+        return await self._post(url, body, "application/json", headers)
+
+    def _in_turn(self, first: str, more: tuple[str, ...]) -> str:
+        self._turn += 1
+        return (first, *more)[self._turn % (1 + len(more))]
 
     def _announce_limit(self, over: Delivery) -> None:
         """One POST a minute, without an envelope, says that events of a workspace are held back."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-_KEPT = 5000
 _SECRET_ARGS = frozenset({"token", "client_secret", "code", "code_verifier", "refresh_token"})
 _SHOWN_CHARACTERS = 80
 
@@ -23,10 +22,16 @@ class Attempt:
 
 @dataclass(slots=True)
 class Delivery:
+    """One event on its way; `channel`, `ts`, `user` and `subtype` are those of its message, if it has one."""
+
     event_id: str
     type: str
     team: str | None
     at: float
+    channel: str = ""
+    ts: str = ""
+    user: str = ""
+    subtype: str = ""
     attempts: list[Attempt] = field(default_factory=list)
     acknowledged: bool = False
     finished: bool = False
@@ -55,12 +60,12 @@ class Violation:
 
 
 class Ledger:
-    """The latest deliveries, calls and violations; older ones fall off."""
+    """The latest `kept` deliveries, calls and violations each; older ones fall off."""
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self.deliveries: deque[Delivery] = deque(maxlen=_KEPT)
-        self.calls: deque[RecordedCall] = deque(maxlen=_KEPT)
-        self.violations: deque[Violation] = deque(maxlen=_KEPT)
+    def __init__(self, changed: Callable[[], None], *, kept: int = 5000) -> None:
+        self.deliveries: deque[Delivery] = deque(maxlen=kept)
+        self.calls: deque[RecordedCall] = deque(maxlen=kept)
+        self.violations: deque[Violation] = deque(maxlen=kept)
         self._changed = changed
 
     def delivery(self, event_id: str) -> Delivery | None:
@@ -93,10 +98,11 @@ class Ledger:
         self._changed()
 
     def as_json(self) -> dict[str, Any]:
+        """The entries as they are: orjson writes them a hundred times as fast as `asdict` copies them."""
         return {
-            "deliveries": [asdict(entry) for entry in self.deliveries],
-            "calls": [asdict(call) for call in self.calls],
-            "violations": [asdict(entry) for entry in self.violations],
+            "deliveries": list(self.deliveries),
+            "calls": list(self.calls),
+            "violations": list(self.violations),
         }
 
 

@@ -11,6 +11,7 @@ from enablebot.sandbox.announcing import Announcer
 from enablebot.sandbox.changes import Changes
 from enablebot.sandbox.clock import Clock
 from enablebot.sandbox.config import SandboxConfig
+from enablebot.sandbox.crowd import Crowd
 from enablebot.sandbox.delivery import Answer, AppDelivery, AppUrls
 from enablebot.sandbox.faults import Faults
 from enablebot.sandbox.granting import Granting
@@ -52,9 +53,15 @@ class Sandbox:
         self.changes = Changes()
         self.faults = Faults()
         self.faults.watch(self.changes.touch)
-        self.ledger = Ledger(self.changes.touch)
+        self.ledger = Ledger(self.changes.touch, kept=config.kept)
         self.limits = RateLimits(enforced=config.rate_limits, post_burst=config.post_burst)
-        self.urls = AppUrls(config.events_url, config.interactions_url, config.redirect_url)
+        self.urls = AppUrls(
+            config.events_url,
+            config.interactions_url,
+            config.redirect_url,
+            config.more_events_urls,
+            config.more_interactions_urls,
+        )
         self.stopping = asyncio.Event()
         self._file = WorldFile(config.data_dir)
         self.world = self._file.read() or founding()
@@ -75,6 +82,7 @@ class Sandbox:
             world=self.world, clock=self.clock, announcer=self.announcer, delivery=self.delivery
         )
         self.people = People(self)
+        self.crowd = Crowd(self)
 
     @property
     def socket_url(self) -> str:
@@ -92,7 +100,11 @@ class Sandbox:
         interactions_url: str | None = None,
         redirect_url: str | None = None,
     ) -> None:
-        """Changes where the app listens; None leaves an address as it is."""
+        """Changes where the app listens; None leaves an address as it is, a new one is the only one of its kind."""
+        if events_url:
+            self.urls.more_events_urls = ()
+        if interactions_url:
+            self.urls.more_interactions_urls = ()
         self.urls.events_url = events_url or self.urls.events_url
         self.urls.interactions_url = interactions_url or self.urls.interactions_url
         self.urls.redirect_url = redirect_url or self.urls.redirect_url
@@ -176,6 +188,7 @@ class Sandbox:
         self.interactivity.forget()
         self.limits.forget()
         self.faults.replace([])
+        self.crowd.forget()
         self.ledger.forget()
         self._file.write(self.world)
         for team in self.world.teams:
@@ -188,6 +201,7 @@ class Sandbox:
 
     async def close(self) -> None:
         self.stop()
+        self.crowd.hush()
         self.streams.close()
         await self.delivery.close()
         self._file.write(self.world)

@@ -177,7 +177,7 @@ class World:
 
 def bot_user_id(team: str) -> str:
     """The bot's user id in a workspace; fixed, so that a re-install finds the same bot."""
-    return "U0BOT" + team[-1]
+    return "U0BOT" + team.removeprefix("T0SANDBOX").removeprefix("T0")
 
 
 def founding() -> World:
