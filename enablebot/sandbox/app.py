@@ -50,7 +50,7 @@ def create_app(config: SandboxConfig) -> Starlette:
 
     routes: list[BaseRoute] = [Route("/sandbox/health", health), control_routes(sandbox)]
     if config.with_openai:
-        routes.append(Mount("/openai/v1", app=create_openai_app(config, sandbox.faults)))
+        routes.append(Mount("/openai/v1", app=create_openai_app(config, sandbox.faults, desk=sandbox.desk)))
     if config.with_slack:
         routes += [*consent_routes(sandbox), web_api_route(sandbox), response_url_route(sandbox)]
         routes += [socket_route(lambda: sandbox.sockets), *page_routes(sandbox)]

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-FaultKind = Literal["status", "error", "ratelimit", "lost_answer", "hang", "cut", "reset", "slow"]
+import orjson
+
+FaultKind = Literal["status", "error", "ratelimit", "lost_answer", "hang", "cut", "reset", "slow", "drip", "garbage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +16,8 @@ class Fault:
     """One rule: the calls of `method` it strikes and what it does to them.
 
     `skip` matching calls pass first, then `times` are struck. `method` is a Slack method, `openai.responses`,
-    `openai.chat`, `openai.embeddings`, `openai.models`, a prefix such as `openai.*`, or `*`.
+    `openai.chat`, `openai.embeddings`, `openai.models`, a prefix such as `openai.*`, or `*`. With `team` only that
+    workspace's calls count, with `containing` only those whose arguments, as JSON, contain that text.
 
     status       HTTP `status`, no effect
     error        an ordinary answer that carries `error`, no effect
@@ -24,6 +27,8 @@ class Fault:
     cut          a stream stops after `after_events` events without its last one
     reset        the connection is reset, no effect
     slow         `seconds` of waiting, then an ordinary answer
+    drip         the model's ordinary answer, but `seconds` (0: one) before each byte
+    garbage      the model's answer is no JSON
     """
 
     method: str = "*"
@@ -35,16 +40,19 @@ class Fault:
     retry_after: int = 1
     seconds: float = 0.0
     after_events: int = 0
+    team: str = ""
+    containing: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(FaultKind):
             raise ValueError(f"unknown kind of fault {self.kind!r}; choose one of {', '.join(get_args(FaultKind))}")
 
-    def concerns(self, method: str) -> bool:
+    def concerns(self, method: str, *, team: str | None, said: Any) -> bool:
         """Whether a call of `method` counts for this rule."""
-        if self.method.endswith("*"):
-            return method.startswith(self.method[:-1])
-        return self.method == method
+        if self.team and team != self.team:
+            return False
+        named = method.startswith(self.method[:-1]) if self.method.endswith("*") else self.method == method
+        return named and (not self.containing or self.containing in orjson.dumps(said).decode())
 
 
 class Faults:
@@ -77,10 +85,10 @@ class Faults:
         """The rules not used up yet."""
         return [asdict(rule) for rule in self._rules]
 
-    def take(self, method: str) -> Fault | None:
-        """Counts one call of `method` and returns what strikes it, or None."""
+    def take(self, method: str, *, team: str | None = None, said: Any = None) -> Fault | None:
+        """Counts one call of `method` by a workspace, with its arguments, and returns what strikes it, or None."""
         for place, rule in enumerate(self._rules):
-            if not rule.concerns(method):
+            if not rule.concerns(method, team=team, said=said):
                 continue
             if rule.skip > 0:
                 self._rules[place] = replace(rule, skip=rule.skip - 1)

@@ -20,6 +20,7 @@ from enablebot.sandbox.ledger import Ledger
 from enablebot.sandbox.limits import RateLimits
 from enablebot.sandbox.manifest import DEFAULT_SCOPES
 from enablebot.sandbox.messages import Message
+from enablebot.sandbox.openai.desk import Desk
 from enablebot.sandbox.people import People
 from enablebot.sandbox.persistence import WorldFile
 from enablebot.sandbox.refusal import Refused
@@ -53,6 +54,7 @@ class Sandbox:
         self.changes = Changes()
         self.faults = Faults()
         self.faults.watch(self.changes.touch)
+        self.desk = Desk.of(config)
         self.ledger = Ledger(self.changes.touch, kept=config.kept)
         self.limits = RateLimits(enforced=config.rate_limits, post_burst=config.post_burst)
         self.urls = AppUrls(

@@ -18,23 +18,24 @@ from enablebot.sandbox.openai import catalogue, chat, embeddings, responses
 from enablebot.sandbox.openai.checks import check_key, read_body
 from enablebot.sandbox.openai.desk import Desk
 from enablebot.sandbox.openai.errors import Refusal, unknown_model
-from enablebot.sandbox.openai.streaming import struck
+from enablebot.sandbox.openai.streaming import Dripping, struck
 
 _Answer = Callable[[Desk, dict[str, Any], Fault | None], Awaitable[Response]]
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def create_openai_app(config: SandboxConfig, faults: Faults) -> Starlette:
+def create_openai_app(config: SandboxConfig, faults: Faults, *, desk: Desk | None = None) -> Starlette:
     """The server. `app.state.desk.asked` holds the last requests it was sent, as (method, body)."""
-    desk = Desk(pace=config.model_delay_ms / 1000)
+    desk = desk or Desk.of(config)
 
     def answering(method: str, known: frozenset[str], answer: _Answer) -> _Endpoint:
         async def endpoint(request: Request) -> Response:
-            fault = faults.take(method)
             body = await read_body(request, known)
+            fault = faults.take(method, said=body)
             desk.asked.append((method, body))
             misfortune = await struck(fault, streams=body.get("stream") is True)
-            return misfortune or await answer(desk, body, fault)
+            answered = misfortune or await answer(desk, body, fault)
+            return Dripping(answered, fault.seconds or 1.0) if fault and fault.kind == "drip" else answered
 
         return _guarded(endpoint)
 

@@ -6,7 +6,9 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-_KEPT = 500
+from enablebot.sandbox.config import SandboxConfig
+
+_STORED = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class StoredResponses:
     def keep(self, stored: Stored) -> None:
         """Keeps a response under its id."""
         self._kept[stored.response["id"]] = stored
-        if len(self._kept) > _KEPT:
+        if len(self._kept) > _STORED:
             self._kept.popitem(last=False)
 
     def find(self, response_id: str) -> Stored | None:
@@ -47,4 +49,9 @@ class Desk:
 
     pace: float = 0.0
     stored: StoredResponses = field(default_factory=StoredResponses)
-    asked: deque[tuple[str, dict[str, Any]]] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    asked: deque[tuple[str, dict[str, Any]]] = field(default_factory=deque)
+
+    @classmethod
+    def of(cls, config: SandboxConfig) -> Desk:
+        """A desk as the settings want it."""
+        return cls(pace=config.model_delay_ms / 1000, asked=deque(maxlen=config.kept))

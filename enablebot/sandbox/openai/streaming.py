@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from enablebot.sandbox.faults import Fault
 from enablebot.sandbox.openai import errors
@@ -17,6 +17,7 @@ from enablebot.sandbox.severing import Severed
 
 _HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 _UNNAMED = Fault().error
+_GARBAGE = b'event: response.created\ndata: {"type": "response.cre\n\n'
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,29 @@ class Hanging(Response):
             await Severed()(scope, receive, send)
 
 
+class Dripping(Response):
+    """Another answer, with a pause before each of its bytes."""
+
+    def __init__(self, answer: Response, seconds: float) -> None:
+        super().__init__()
+        self.raw_headers = answer.raw_headers
+        self._answer = answer
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def drip(message: Message) -> None:
+            if message["type"] != "http.response.body":
+                await send(message)
+                return
+            for byte in message.get("body", b""):
+                await asyncio.sleep(self._seconds)
+                await send({"type": "http.response.body", "body": bytes([byte]), "more_body": True})
+            if not message.get("more_body"):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        await self._answer(scope, receive, drip)
+
+
 async def struck(fault: Fault | None, *, streams: bool) -> Response | None:
     """What a fault answers before any work is done; None when the work goes ahead."""
     if fault is None:
@@ -100,6 +124,8 @@ async def struck(fault: Fault | None, *, streams: bool) -> Response | None:
             return Severed()
         case "slow":
             await asyncio.sleep(fault.seconds)
+        case "garbage":
+            return Response(_GARBAGE, media_type="text/event-stream" if streams else "application/json")
     return None
 
 

@@ -60,7 +60,8 @@ class Gate:
         if self._name not in METHODS:
             self._sandbox.violated("unknown_method", f"{self._name} is no method this Slack knows")
             return self._refuse(Refused("unknown_method", req_method=self._name))
-        fault = self._sandbox.faults.take(self._name)
+        team = self._token.team if self._token else None
+        fault = self._sandbox.faults.take(self._name, team=team, said=self._args)
         if fault:
             struck = await self._strike(fault)
             if struck:

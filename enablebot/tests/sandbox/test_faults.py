@@ -115,6 +115,16 @@ def test_a_rule_skips_then_strikes_then_is_used_up() -> None:
     assert faults.left() == []
 
 
+def test_a_rule_for_one_workspace_or_for_certain_words_lets_other_calls_pass_uncounted() -> None:
+    faults = Faults()
+    faults.add("chat.*", "status", team=ACME, containing="parcel 7", skip=1)
+    said = {"text": "where is parcel 7?"}
+    assert faults.take("chat.update", team="T0OTHER", said=said) is None
+    assert faults.take("chat.update", team=ACME, said={"text": "where is parcel 8?"}) is None
+    struck = [faults.take("chat.update", team=ACME, said=said) is not None for _ in range(3)]
+    assert struck == [False, True, False]
+
+
 def test_a_rule_with_an_unknown_kind_or_field_is_refused() -> None:
     faults = Faults()
     faults.add("chat.postMessage")

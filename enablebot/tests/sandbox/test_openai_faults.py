@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -162,3 +163,34 @@ async def test_the_client_s_own_retry_gets_past_one_failure(door: Door) -> None:
     answer = await client.embeddings.create(model="text-embedding-3-small", input="hi")
 
     assert len(answer.data) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_garbage_is_no_json(door: Door, *, stream: bool) -> None:
+    door.faults.add("openai.responses", "garbage")
+
+    async def asked() -> None:
+        answer: Any = await door.client.responses.create(**ASK, stream=stream)
+        await collect(answer)
+
+    with pytest.raises((json.JSONDecodeError, openai.APIError)):
+        await asked()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_dripping_answer_is_whole_in_the_end(door: Door, *, stream: bool) -> None:
+    door.faults.add("openai.responses", "drip", seconds=0.00001)
+
+    answer: Any = await door.client.responses.create(**ASK, stream=stream)
+
+    whole = (await collect(answer))[-1].response if stream else answer
+    assert len(whole.output_text.split()) == 40
+
+
+async def test_a_rule_for_certain_words_spares_other_questions(door: Door) -> None:
+    door.faults.add("openai.responses", "status", containing="long 40", times=2)
+
+    await door.client.responses.create(**{**ASK, "input": "[[long 41]]"})
+    with pytest.raises(openai.InternalServerError):
+        await door.client.responses.create(**ASK)
+    assert door.faults.left()[0]["times"] == 1
