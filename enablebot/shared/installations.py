@@ -199,9 +199,14 @@ class Installations:
         self.forget(tenant_id)
         return ended.ended
 
-    async def end_with_dead_token(self, credentials: BotCredentials, *, reason: str) -> bool:
-        """End the installation whose token Slack just refused, and no later one."""
-        return await self.end(credentials.credential_tenant_id, event_time=credentials.installed_at, reason=reason)
+    async def pause_with_dead_token(self, credentials: BotCredentials, *, reason: str) -> bool:
+        """Delete the token that Slack just refused, and no later one; what waits goes on with the next installation."""
+        holder = credentials.credential_tenant_id
+        paused = await self._database.pause_installation(
+            tenant_id=holder, installed_at=credentials.installed_at, reason=reason, actor="slack"
+        )
+        self.forget(holder)
+        return paused.paused
 
     def forget(self, tenant_id: UUID) -> None:
         """Forget routes and tokens of a tenant and of those that share its credential; the next use asks again."""

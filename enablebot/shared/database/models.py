@@ -10,12 +10,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 TenantKind = Literal["workspace", "organisation"]
 TenantStatus = Literal["active", "paused", "uninstalled"]
-EventKind = Literal["message", "mention", "interaction", "lifecycle", "stop"]
+EventKind = Literal["message", "mention", "interaction", "lifecycle", "stop", "delete"]
 Verdict = Literal["accepted", "duplicate", "not_ours"]
 EventOutcome = Literal["done", "failed", "dropped", "expired", "retry", "release", "set_aside"]
 Settlement = Literal["settled", "stale"]
 AnswerState = Literal["open", "complete", "failed", "ambiguous", "dropped"]
-FinalState = Literal["complete", "failed", "ambiguous", "dropped"]
+FinalState = Literal["complete", "failed", "gave_up", "ambiguous", "dropped"]
+Signal = Literal["stop", "withdraw", "lost"]
 ReplyMode = Literal["stream", "post"]
 ReplyState = Literal["intended", "open", "closed", "ambiguous"]
 MessageRole = Literal["person", "assistant"]
@@ -96,6 +97,10 @@ class EndedRow(Row):
     ended: bool
 
 
+class PausedRow(Row):
+    paused: bool
+
+
 class OAuthBeginningRow(Row):
     expires_at: datetime
 
@@ -166,6 +171,11 @@ class AuditVerdictRow(Row):
 
 
 class ClaimedEventRow(Row):
+    """`is_last_word`: whoever claimed it before is gone, time and again, so that only a person is left to be told.
+
+    `waited_seconds` is how long it has waited, by the database's clock: since it came, or since it was replayed.
+    """
+
     tenant_id: UUID
     id: int
     event_key: str
@@ -175,13 +185,23 @@ class ClaimedEventRow(Row):
     received_at: datetime
     claim_token: UUID
     lease_until: datetime
+    is_last_word: bool = False
+    waited_seconds: float = 0.0
     body: Bytes
     data_key_id: UUID
 
 
 class InboxDepthRow(Row):
+    """Unfinished events of everybody; `held` wait for a paused workspace, of which there are `paused`.
+
+    `asked_at` is the database's own clock.
+    """
+
+    asked_at: datetime
     ready: int
     queued: int
+    held: int
+    paused: int
     claimed: int
     set_aside: int
     oldest_seconds: float
@@ -214,9 +234,35 @@ class MessageRow(Row):
     data_key_id: UUID
 
 
+class SetAsideRow(Row):
+    tenant_id: UUID
+    team_id: str | None
+    name: str
+    id: int
+    event_key: str
+    kind: EventKind
+    attempts: int
+    received_at: datetime
+    settled_at: datetime
+    reason: str | None
+
+
+class ReplayedRow(Row):
+    replayed: bool
+
+
+class SignalledRow(Row):
+    """How many running answers were signalled."""
+
+    signalled: int
+
+
 class OpenedAnswerRow(Row):
+    """`is_withdrawn`: the question was deleted. An answer that is new then is stored nowhere."""
+
     answer: AnswerRow
     is_new: bool
+    is_withdrawn: bool = False
     conversation_id: UUID
     history: tuple[MessageRow, ...]
 
@@ -237,6 +283,7 @@ class SchemaVersionRow(Row):
     """`asked_at` is the database's own clock."""
 
     asked_at: datetime | None = None
+    synchronous_commit: str | None = None
     version: int
     functions_checksum: str
     missing: tuple[str, ...]

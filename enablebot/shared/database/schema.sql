@@ -161,8 +161,8 @@ create table enablebot.inbox (
   id bigint not null generated as identity, -- order of arrival [technical]
   event_key text collate C not null, -- Slack's event id, or what stands for it [technical]
   lane text collate C, -- conversation whose events run in order, null for none [technical]
-  kind text not null, -- message, mention, interaction, lifecycle, stop [technical]
-  state text not null, -- queued, ready, claimed, done, set_aside [technical]
+  kind text not null, -- message, mention, interaction, lifecycle, stop, delete [technical]
+  state text not null, -- queued, ready, held, claimed, done, set_aside [technical]
   outcome text, -- how it ended [technical]
   available_at timestamp with time zone not null default now(), -- not to be claimed before [technical]
   received_at timestamp with time zone not null default now(), -- when it was accepted [technical]
@@ -172,22 +172,27 @@ create table enablebot.inbox (
   claimed_by text, -- last worker that claimed it [technical]
   settled_at timestamp with time zone, -- when it was finished or set aside [technical]
   reason text, -- why it ended as it did, never content [technical]
+  replayed_at timestamp with time zone, -- when somebody had it tried anew [technical]
+  signal text, -- what whoever holds the claim should know: stop, withdraw [technical]
   CHECK (((state = 'claimed'::text) = ((claim_token IS NOT NULL) AND (lease_until IS NOT NULL)))),
   CHECK (((state = ANY (ARRAY['done'::text, 'set_aside'::text])) = (settled_at IS NOT NULL))),
   CHECK ((length(event_key) <= 255)),
-  CHECK ((kind = ANY (ARRAY['message'::text, 'mention'::text, 'interaction'::text, 'lifecycle'::text, 'stop'::text]))),
+  CHECK ((kind = ANY (ARRAY['message'::text, 'mention'::text, 'interaction'::text, 'lifecycle'::text, 'stop'::text, 'delete'::text]))),
   CHECK ((length(lane) <= 255)),
-  CHECK ((state = ANY (ARRAY['queued'::text, 'ready'::text, 'claimed'::text, 'done'::text, 'set_aside'::text]))),
+  CHECK ((signal = ANY (ARRAY['stop'::text, 'withdraw'::text]))),
+  CHECK ((state = ANY (ARRAY['queued'::text, 'ready'::text, 'held'::text, 'claimed'::text, 'done'::text, 'set_aside'::text]))),
   FOREIGN KEY (tenant_id) REFERENCES enablebot.tenants(id),
   PRIMARY KEY (tenant_id, id),
 ) with (autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.05);
 -- owner enablebot_owner; row-level security enabled and forced
 CREATE INDEX inbox_claimed ON enablebot.inbox USING btree (tenant_id, lease_until) WHERE (state = 'claimed'::text);
+CREATE INDEX inbox_held ON enablebot.inbox USING btree (tenant_id, id) WHERE (state = 'held'::text);
 CREATE INDEX inbox_leases ON enablebot.inbox USING btree (lease_until) WHERE (state = 'claimed'::text);
 CREATE INDEX inbox_queued ON enablebot.inbox USING btree (tenant_id, lane, id) WHERE (state = 'queued'::text);
-CREATE INDEX inbox_ready ON enablebot.inbox USING btree (tenant_id, available_at, id) WHERE (state = 'ready'::text);
+CREATE INDEX inbox_ready ON enablebot.inbox USING btree (tenant_id, available_at, id) WHERE ((state = 'ready'::text) AND (kind <> ALL (ARRAY['stop'::text, 'delete'::text, 'lifecycle'::text])));
 CREATE INDEX inbox_set_aside ON enablebot.inbox USING btree (tenant_id, id) WHERE (state = 'set_aside'::text);
 CREATE INDEX inbox_settled ON enablebot.inbox USING btree (settled_at) WHERE (settled_at IS NOT NULL);
+CREATE INDEX inbox_urgent ON enablebot.inbox USING btree (tenant_id, available_at, id) WHERE ((state = 'ready'::text) AND (kind = ANY (ARRAY['stop'::text, 'delete'::text, 'lifecycle'::text])));
 create policy router_delete on enablebot.inbox for delete to enablebot_router using ((settled_at IS NOT NULL));
 create policy router_select on enablebot.inbox for select to enablebot_router using (true);
 create policy router_update on enablebot.inbox for update to enablebot_router using ((state = 'ready'::text)) with check ((state = 'claimed'::text));
@@ -401,6 +406,7 @@ END),
 CREATE INDEX tenants_by_credential ON enablebot.tenants USING btree (credential_tenant_id) WHERE (credential_tenant_id IS NOT NULL);
 CREATE UNIQUE INDEX tenants_by_organisation ON enablebot.tenants USING btree (enterprise_id) WHERE (kind = 'organisation'::text);
 CREATE UNIQUE INDEX tenants_by_team ON enablebot.tenants USING btree (team_id) WHERE (kind = 'workspace'::text);
+CREATE INDEX tenants_paused ON enablebot.tenants USING btree (id) WHERE (status = 'paused'::text);
 create policy router_select on enablebot.tenants for select to enablebot_router using (true);
 create policy tenant_delete on enablebot.tenants for delete to enablebot_owner using ((id = ANY (( SELECT enablebot.tenants() AS tenants)::uuid[])));
 create policy tenant_insert on enablebot.tenants for insert to enablebot_owner with check ((id = ANY (( SELECT enablebot.tenants() AS tenants)::uuid[])));
@@ -419,6 +425,9 @@ create function enablebot.begin_oauth(p_state_hash bytea, p_browser_hash bytea, 
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_router; executable by enablebot_web
 create function enablebot.claim_events(p_worker text, p_after_tenant uuid, p_limit integer, p_tenant_cap integer, p_lease_seconds integer) returns jsonb
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  -- owner enablebot_router; executable by enablebot_api
+create function enablebot.claim_urgent_events(p_worker text, p_limit integer, p_lease_seconds integer) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_router; executable by enablebot_api
 create function enablebot.consume_oauth_state(p_state_hash bytea, p_browser_hash bytea) returns jsonb
@@ -478,15 +487,27 @@ create function enablebot.inner_drop_waiting(p_tenant_ids uuid[], p_reason text)
 create function enablebot.inner_hold_claim(p_tenant_id uuid, p_event_id bigint, p_claim_token uuid) returns void
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by nobody else
+create function enablebot.inner_hold_waiting(p_tenant_ids uuid[], p_credential_ids uuid[]) returns void
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  -- owner enablebot_owner; executable by enablebot_router
 create function enablebot.inner_insert_tenant(p_tenant_id uuid, p_kind text, p_team_id text, p_enterprise_id text, p_name text, p_credential_tenant_id uuid, p_data_key_id uuid, p_master_key_id text, p_wrapped bytea) returns boolean
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_router
+create function enablebot.inner_lock_question(p_tenant_id uuid, p_channel text, p_question_ts text) returns void
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  -- owner enablebot_owner; executable by nobody else
 create function enablebot.inner_own_answer(p_tenant_id uuid, p_answer_id uuid, p_event_id bigint) returns void
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by nobody else
 create function enablebot.inner_rescue(p_tenant_ids uuid[], p_ids bigint[]) returns void
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_router
+create function enablebot.inner_rescue_lost() returns void
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  -- owner enablebot_router; executable by nobody else
+create function enablebot.inner_resume(p_tenant_ids uuid[]) returns void
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  -- owner enablebot_owner; executable by nobody else
 create function enablebot.inner_route(p_tenant_id uuid) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_router; executable by nobody else
@@ -496,12 +517,18 @@ create function enablebot.inner_scopes(p_tenant_id uuid) returns text[]
 create function enablebot.inner_settle(p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_outcomes text[], p_reasons text[], p_delays double precision[]) returns bigint[]
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by nobody else
+create function enablebot.inner_take_urgent(p_worker text, p_limit integer, p_lease_seconds integer, OUT o_tenant_ids uuid[], OUT o_ids bigint[]) returns record
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  -- owner enablebot_router; executable by nobody else
 create function enablebot.inner_tenants_sharing(p_tenant_id uuid) returns uuid[]
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_router; executable by enablebot_owner
 create function enablebot.intend_reply(p_tenant_id uuid, p_answer_id uuid, p_event_id bigint, p_claim_token uuid, p_part integer, p_mode text) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_api
+create function enablebot.list_set_aside(p_tenant_id uuid, p_after_id bigint, p_limit integer) returns jsonb
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  -- owner enablebot_router; executable by enablebot_api, enablebot_web
 create function enablebot.list_tenants(p_after uuid, p_limit integer) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_router; executable by enablebot_web
@@ -514,9 +541,15 @@ create function enablebot.note_own_messages(p_tenant_ids uuid[], p_channels text
 create function enablebot.open_answer(p_tenant_id uuid, p_event_id bigint, p_claim_token uuid, p_answer_id uuid, p_conversation_id uuid, p_lane text, p_channel text, p_thread_ts text, p_question_ts text, p_asker text, p_message_id uuid, p_message bytea, p_data_key_id uuid, p_history integer) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_api
+create function enablebot.pause_installation(p_tenant_id uuid, p_installed_at timestamp with time zone, p_reason text, p_actor text) returns jsonb
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  -- owner enablebot_owner; executable by enablebot_api, enablebot_web
 create function enablebot.prune(p_dedupe_days integer, p_done_days integer, p_limit integer) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_router; executable by enablebot_api
+create function enablebot.read_signals(p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[]) returns jsonb
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  -- owner enablebot_owner; executable by enablebot_api
 create function enablebot.record_reply(p_tenant_id uuid, p_answer_id uuid, p_event_id bigint, p_claim_token uuid, p_part integer, p_state text, p_ts text) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_api
@@ -529,6 +562,9 @@ create function enablebot.register_tenant(p_tenant_id uuid, p_kind text, p_team_
 create function enablebot.renew_leases(p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_lease_seconds integer) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_api
+create function enablebot.replay_event(p_tenant_id uuid, p_id bigint, p_actor text) returns jsonb
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  -- owner enablebot_owner; executable by enablebot_api, enablebot_web
 create function enablebot.save_draft(p_tenant_id uuid, p_answer_id uuid, p_event_id bigint, p_claim_token uuid, p_text bytea, p_data_key_id uuid) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_api
@@ -541,6 +577,9 @@ create function enablebot.schema_version(p_functions text[]) returns jsonb
 create function enablebot.settle_events(p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_outcomes text[], p_reasons text[], p_delays double precision[]) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_api
+create function enablebot.signal_answers(p_tenant_id uuid, p_channel text, p_thread_ts text, p_signal text) returns jsonb
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  -- owner enablebot_owner; executable by enablebot_api
 create function enablebot.start_session(p_tenant_id uuid, p_session_hash bytea, p_user_id text, p_role text, p_idle_seconds integer, p_absolute_seconds integer) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_web
@@ -550,6 +589,9 @@ create function enablebot.tenants() returns uuid[]
 create function enablebot.verify_audit(p_tenant_id uuid) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_api, enablebot_web
+create function enablebot.withdraw_question(p_tenant_id uuid, p_channel text, p_question_ts text) returns jsonb
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  -- owner enablebot_owner; executable by enablebot_api
 create function enablebot.work_for(p_tenants uuid[]) returns void
   language plpgsql volatile security invoker set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_router

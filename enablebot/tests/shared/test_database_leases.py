@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from enablebot.shared.database.models import ClaimedEventRow, EventOutcome
+from enablebot.shared.database.models import ClaimedEventRow, EventKind, EventOutcome
 from enablebot.shared.database.operations import Database
 from enablebot.shared.errors import DataRefused
 from enablebot.tests.database import postgres_versions
@@ -49,20 +49,49 @@ async def test_a_claim_whose_lease_ran_out_is_claimed_again_and_the_old_token_is
 
 
 @postgres_versions
-async def test_an_event_lost_three_times_is_set_aside_with_its_body_and_its_lane_goes_on(
-    database: Database, admin: Admin
+@pytest.mark.parametrize("kind", ["mention", "message", "interaction"])
+async def test_what_a_person_waits_for_comes_back_once_more_after_three_lost_claims_and_is_then_set_aside(
+    database: Database, admin: Admin, kind: EventKind
 ) -> None:
     acme = await add_installed(database)
-    await accept(database, (acme, poison := Event(lane="C1:1.1")), (acme, following := Event(lane="C1:1.1")))
-    for attempt in (1, 2, 3):
+    poison, following = Event(lane="C1:1.1", kind=kind), Event(lane="C1:1.1")
+    await accept(database, (acme, poison), (acme, following))
+    for attempt in (1, 2, 3, 4):
         (claimed,) = await claim(database)
-        assert (claimed.event_key, claimed.attempts) == (poison.event_key, attempt)
+        assert (claimed.event_key, claimed.attempts, claimed.is_last_word) == (poison.event_key, attempt, attempt == 4)
         await _let_leases_run_out(admin)
     (claimed,) = await claim(database)
     assert claimed.event_key == following.event_key
     assert await _states(admin) == [("set_aside", "set_aside"), ("claimed", None)]
     assert await admin.fetchval("select count(*) from enablebot.event_bodies") == 2
     assert (await database.get_inbox_depth()).set_aside == 1
+
+
+async def test_a_released_last_word_is_still_the_last_word(database: Database, admin: Admin) -> None:
+    acme = await add_installed(database)
+    claimed = await claim_one(database, acme)
+    for _ in range(3):
+        await _let_leases_run_out(admin)
+        (claimed,) = await claim(database)
+    await settle(database, claimed, outcome="release")
+    (claimed,) = await claim(database)
+    assert claimed.is_last_word
+    await settle(database, claimed, outcome="retry")
+    assert await _states(admin) == [("set_aside", "set_aside")]
+
+
+@pytest.mark.parametrize("kind", ["stop", "delete", "lifecycle"])
+async def test_what_nobody_waits_for_is_set_aside_after_three_lost_claims(
+    database: Database, admin: Admin, kind: EventKind
+) -> None:
+    acme = await add_installed(database)
+    await accept(database, (acme, Event(lane=None, joins=False, kind=kind)))
+    for attempt in (1, 2, 3):
+        (claimed,) = await claim(database)
+        assert (claimed.attempts, claimed.is_last_word) == (attempt, False)
+        await _let_leases_run_out(admin)
+    assert await claim(database) == []
+    assert await _states(admin) == [("set_aside", "set_aside")]
 
 
 async def test_a_third_retry_sets_the_event_aside_and_keeps_the_reason(database: Database, admin: Admin) -> None:
@@ -97,6 +126,8 @@ async def test_rescuing_passes_by_what_somebody_is_settling_at_this_moment(
     await settle(database, lost, outcome="retry")
     await settle(database, *await claim(database), outcome="retry")
     assert (await claim(database))[0].attempts == 3
+    await _let_leases_run_out(admin)
+    assert (await claim(database))[0].attempts == 4
     await _let_leases_run_out(admin)
     async with admin.transaction():
         await admin.execute(f"select from enablebot.{table} for update")

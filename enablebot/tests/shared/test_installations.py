@@ -232,14 +232,14 @@ async def test_a_late_end_deletes_nothing(installations: Installations) -> None:
     assert (await installations.bot(tenant)).token.reveal() == "xoxb-of-T1"
 
 
-async def test_a_dead_token_ends_its_own_installation_and_no_later_one(installations: Installations) -> None:
+async def test_a_dead_token_pauses_its_own_installation_and_no_later_one(installations: Installations) -> None:
     tenant = await installations.save(grant("T1"), audit_actor="U1")
     old = await installations.bot(tenant)
     await installations.save(grant("T1", bot_token=Sensitive("xoxb-newer")), audit_actor="U1")
-    assert not await installations.end_with_dead_token(old, reason="token_revoked")
+    assert not await installations.pause_with_dead_token(old, reason="token_revoked")
     new = await installations.bot(tenant)
     assert new.token.reveal() == "xoxb-newer"
-    assert await installations.end_with_dead_token(new, reason="token_revoked")
+    assert await installations.pause_with_dead_token(new, reason="token_revoked")
     with pytest.raises(NotInstalled):
         await installations.bot(tenant)
 
@@ -296,7 +296,7 @@ async def test_the_end_of_an_organisation_ends_its_workspaces(installations: Ins
     workspace = await installations.route(enterprise_id="E1", team_id="T1", is_org_wide=True)
     assert workspace is not None
     bot = await installations.bot(workspace.tenant_id)
-    assert await installations.end_with_dead_token(bot, reason="token_revoked")
+    assert await installations.pause_with_dead_token(bot, reason="token_revoked")
     for tenant in (organisation, workspace.tenant_id):
         with pytest.raises(NotInstalled):
             await installations.bot(tenant)

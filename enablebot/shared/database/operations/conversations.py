@@ -39,6 +39,7 @@ class ConversationCalls(Calls):
 
         The ids given are used only for what does not exist yet. `message` is sealed for messages/body/`message_id`.
         `history` is how many earlier messages to return, oldest first, without the question itself.
+        Of a question that was withdrawn nothing new is stored, and the answer that comes back is dropped already.
         """
         return OpenedAnswerRow.model_validate(
             await self._call(
@@ -153,7 +154,8 @@ class ConversationCalls(Calls):
         """End an answer and settle its event in the same transaction.
 
         `text` is sealed for messages/body/`message_id` and joins the conversation; the draft is forgotten.
-        The event's outcome: complete is `done`, dropped is `dropped`, failed and ambiguous are `failed`.
+        The event's outcome: complete is `done`, dropped is `dropped`, failed and ambiguous are `failed`. An answer that
+        was given up has failed; its event is set aside with its content, and can be replayed.
         """
         await self._call(
             "finish_answer",

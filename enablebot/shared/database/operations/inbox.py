@@ -1,6 +1,7 @@
 """Accepted events: in, claimed, renewed, settled."""
 
 from collections.abc import Sequence
+from typing import Literal
 from uuid import UUID
 
 from enablebot.shared.database.models import (
@@ -8,7 +9,11 @@ from enablebot.shared.database.models import (
     EventKind,
     EventOutcome,
     InboxDepthRow,
+    ReplayedRow,
+    SetAsideRow,
     Settlement,
+    Signal,
+    SignalledRow,
     Verdict,
 )
 from enablebot.shared.database.operations.call import Calls
@@ -50,8 +55,10 @@ class InboxCalls(Calls):
     ) -> list[ClaimedEventRow]:
         """Claim up to `limit` events, in turn over the tenants that follow `after_tenant`, then from the first again.
 
-        No tenant holds more than `tenant_cap` live claims over all workers. Each claim counts as an attempt and carries
-        a token; leases that ran out are returned first, and after three attempts the event is set aside.
+        Urgent events come first, as `claim_urgent_events` tells. Of the others no tenant holds more than `tenant_cap`
+        live claims over all workers, and a paused one none. Each claim counts as an attempt and carries a token; leases
+        that ran out are returned first. After three claims that were lost, what a person waits for comes back as
+        `is_last_word`; the rest, and what is lost even then, is set aside.
         """
         claimed = await self._call(
             "claim_events",
@@ -61,6 +68,11 @@ class InboxCalls(Calls):
             tenant_cap=tenant_cap,
             lease_seconds=lease_seconds,
         )
+        return [ClaimedEventRow.model_validate(row) for row in claimed]
+
+    async def claim_urgent_events(self, *, worker: str, limit: int, lease_seconds: int) -> list[ClaimedEventRow]:
+        """Claim stop, delete and lifecycle events only: they know neither lanes nor caps nor pauses."""
+        claimed = await self._call("claim_urgent_events", worker=worker, limit=limit, lease_seconds=lease_seconds)
         return [ClaimedEventRow.model_validate(row) for row in claimed]
 
     async def renew_leases(
@@ -103,5 +115,44 @@ class InboxCalls(Calls):
         return settlements
 
     async def get_inbox_depth(self) -> InboxDepthRow:
-        """Count unfinished events of all tenants by state; `oldest_seconds` is the longest wait among them."""
+        """Count unfinished events of all tenants by state; `oldest_seconds` is the longest wait among them.
+
+        What is held for a paused workspace does not count as waiting.
+        """
         return InboxDepthRow.model_validate(await self._call("get_inbox_depth"))
+
+    async def list_set_aside(self, *, tenant_id: UUID | None, after_id: int | None, limit: int) -> list[SetAsideRow]:
+        """Return events set aside, oldest first, from the one behind `after_id` on: a tenant's, or everybody's."""
+        found = await self._call("list_set_aside", tenant_id=tenant_id, after_id=after_id, limit=limit)
+        return [SetAsideRow.model_validate(row) for row in found]
+
+    async def replay_event(self, *, tenant_id: UUID, id: int, actor: str) -> ReplayedRow:  # noqa: A002 - as the column
+        """Put an event set aside back into its lane with all its attempts; audited.
+
+        Its failed answer is open again, with the messages that carry it. False once it is not set aside any more, or
+        its content is gone.
+        """
+        return ReplayedRow.model_validate(await self._call("replay_event", tenant_id=tenant_id, id=id, actor=actor))
+
+    async def signal_answers(
+        self, *, tenant_id: UUID, channel: str, thread_ts: str, signal: Literal["stop"]
+    ) -> SignalledRow:
+        """Tell whoever holds claims of this conversation to stop; they ask with `read_signals`."""
+        return SignalledRow.model_validate(
+            await self._call("signal_answers", tenant_id=tenant_id, channel=channel, thread_ts=thread_ts, signal=signal)
+        )
+
+    async def withdraw_question(self, *, tenant_id: UUID, channel: str, question_ts: str) -> SignalledRow:
+        """Remember that a message was deleted, and tell whoever is answering it."""
+        return SignalledRow.model_validate(
+            await self._call("withdraw_question", tenant_id=tenant_id, channel=channel, question_ts=question_ts)
+        )
+
+    async def read_signals(
+        self, *, tenant_ids: Sequence[UUID], ids: Sequence[int], tokens: Sequence[UUID]
+    ) -> list[Signal | None]:
+        """Return what each claim should know; `lost` where it is somebody else's or nobody's by now."""
+        signals: list[Signal | None] = await self._call(
+            "read_signals", tenant_ids=list(tenant_ids), ids=list(ids), tokens=list(tokens)
+        )
+        return signals

@@ -7,6 +7,7 @@ from uuid import UUID
 from enablebot.shared.database.models import (
     EndedRow,
     InstallationRow,
+    PausedRow,
     RouteRow,
     SavedInstallationRow,
     TenantKind,
@@ -122,4 +123,18 @@ class InstallationCalls(Calls):
         """
         return EndedRow.model_validate(
             await self._call("end_installation", tenant_id=tenant_id, event_time=event_time, reason=reason, actor=actor)
+        )
+
+    async def pause_installation(
+        self, *, tenant_id: UUID, installed_at: datetime, reason: str, actor: str
+    ) -> PausedRow:
+        """Delete a tenant's tokens and sessions, and let what waits for it wait until it is installed anew; audited.
+
+        Does nothing when the active installation is newer than `installed_at`. Pausing an organisation's installation
+        pauses the workspaces that share it.
+        """
+        return PausedRow.model_validate(
+            await self._call(
+                "pause_installation", tenant_id=tenant_id, installed_at=installed_at, reason=reason, actor=actor
+            )
         )

@@ -32,12 +32,25 @@ declare
   v_conversation uuid;
   v_question uuid;
   v_is_new boolean := false;
+  v_is_withdrawn boolean;
 begin
   perform enablebot.work_for(array[p_tenant_id]);
+  perform enablebot.inner_lock_question(p_tenant_id, p_channel, p_question_ts);
   perform enablebot.inner_hold_claim(p_tenant_id, p_event_id, p_claim_token);
+  v_is_withdrawn := (
+    select true from dedupe_keys d
+    where d.tenant_id = p_tenant_id and d.key = 'withdrawn:' || p_channel || ':' || p_question_ts) is not null;
 
   select a.id, a.conversation_id, a.question_id into v_answer, v_conversation, v_question
   from answers a where a.tenant_id = p_tenant_id and a.event_id = p_event_id;
+  -- Nothing of a question that is gone is kept: this answer was never begun, and says so.
+  if v_answer is null and v_is_withdrawn then
+    return jsonb_build_object(
+      'is_new', true, 'is_withdrawn', true, 'conversation_id', p_conversation_id, 'history', jsonb_build_array(),
+      'answer', jsonb_build_object(
+        'id', p_answer_id, 'state', 'dropped', 'text', null, 'data_key_id', null, 'model', null,
+        'created_at', clock_timestamp(), 'replies', jsonb_build_array()));
+  end if;
   if v_answer is null then
     v_is_new := true;
     v_answer := p_answer_id;
@@ -57,6 +70,7 @@ begin
 
   return jsonb_build_object(
     'is_new', v_is_new,
+    'is_withdrawn', v_is_withdrawn,
     'conversation_id', v_conversation,
     'answer', (
       select jsonb_build_object(
@@ -212,13 +226,14 @@ as $$
 declare
   v_conversation uuid;
 begin
-  if p_state not in ('complete', 'failed', 'ambiguous', 'dropped') then
+  if p_state not in ('complete', 'failed', 'gave_up', 'ambiguous', 'dropped') then
     raise exception 'an answer cannot end in that state' using errcode = 'check_violation';
   end if;
   perform enablebot.work_for(array[p_tenant_id]);
   if enablebot.inner_settle(
        array[p_tenant_id], array[p_event_id], array[p_claim_token],
-       array[case p_state when 'complete' then 'done' when 'dropped' then 'dropped' else 'failed' end],
+       array[case p_state
+         when 'complete' then 'done' when 'dropped' then 'dropped' when 'gave_up' then 'set_aside' else 'failed' end],
        array[p_reason], array[0::double precision]) = '{}' then
     raise exception 'the claim is no longer held' using errcode = 'EB001';
   end if;
@@ -234,7 +249,8 @@ begin
     update conversations c set last_at = now() where c.tenant_id = p_tenant_id and c.id = v_conversation;
   end if;
   update answers a
-  set state = p_state, reason = p_reason, text = null, data_key_id = null,
+  -- Given up is failed, with the event kept for whoever wants it tried anew.
+  set state = case p_state when 'gave_up' then 'failed' else p_state end, reason = p_reason, text = null, data_key_id = null,
       message_id = case when p_text is not null then p_message_id end, model = p_model,
       input_tokens = p_input_tokens, output_tokens = p_output_tokens, latency_ms = p_latency_ms,
       finished_at = clock_timestamp()

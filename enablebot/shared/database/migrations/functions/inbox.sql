@@ -122,14 +122,14 @@ as $$
 begin
   perform from lanes l where l.tenant_id = any (p_tenant_ids) and l.live > 0 order by l.tenant_id, l.lane for update;
   perform from inbox i
-  where i.tenant_id = any (p_tenant_ids) and i.state in ('ready', 'queued', 'claimed')
+  where i.tenant_id = any (p_tenant_ids) and i.state in ('ready', 'queued', 'held', 'claimed')
   order by i.tenant_id, i.id for update;
 
   with dropped as (
     update inbox i
     set state = 'done', outcome = 'dropped', reason = p_reason, settled_at = clock_timestamp(),
         claim_token = null, lease_until = null
-    where i.tenant_id = any (p_tenant_ids) and i.state in ('ready', 'queued', 'claimed')
+    where i.tenant_id = any (p_tenant_ids) and i.state in ('ready', 'queued', 'held', 'claimed')
       and not (i.kind in ('lifecycle', 'stop') and i.lane is null)
     returning i.tenant_id, i.id, i.lane
   ),
@@ -162,12 +162,19 @@ as $$
 begin
   -- State by state, so that each count reads its own small index and never the events that are done.
   return jsonb_build_object(
-    'ready', (select count(*) from inbox i where i.state = 'ready'),
+    'asked_at', clock_timestamp(),
+    'ready', (
+      select count(*) from inbox i where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle')) + (
+      select count(*) from inbox i where i.state = 'ready' and i.kind in ('stop', 'delete', 'lifecycle')),
+    'held', (select count(*) from inbox i where i.state = 'held'),
+    'paused', (select count(*) from tenants t where t.status = 'paused'),
     'queued', (select count(*) from inbox i where i.state = 'queued'),
     'claimed', (select count(*) from inbox i where i.state = 'claimed'),
     'set_aside', (select count(*) from inbox i where i.state = 'set_aside'),
     'oldest_seconds', coalesce(extract(epoch from clock_timestamp() - least(
-      (select min(i.received_at) from inbox i where i.state = 'ready'),
+      (select min(i.received_at) from inbox i
+       where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle')),
+      (select min(i.received_at) from inbox i where i.state = 'ready' and i.kind in ('stop', 'delete', 'lifecycle')),
       (select min(i.received_at) from inbox i where i.state = 'queued'),
       (select min(i.received_at) from inbox i where i.state = 'claimed'))), 0)
   );

@@ -45,6 +45,18 @@ begin
 end
 $$;
 
+-- What waited for these tenants to have a token again may be claimed again, each in its place.
+create or replace function enablebot.inner_resume(p_tenant_ids uuid[]) returns void
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
+as $$
+begin
+  perform from inbox i
+  where i.tenant_id = any (p_tenant_ids) and i.state = 'held' order by i.tenant_id, i.id for update;
+  update inbox i set state = 'ready' where i.tenant_id = any (p_tenant_ids) and i.state = 'held';
+end
+$$;
+
 -- A workspace that had an installation of its own now uses its organisation's.
 create or replace function enablebot.inner_adopt_credential(
   p_tenant_id uuid, p_credential_tenant_id uuid, p_enterprise_id text
@@ -67,6 +79,7 @@ begin
   set credential_tenant_id = p_credential_tenant_id, enterprise_id = p_enterprise_id, status = 'active',
       installed_at = now(), app_id = null, bot_user_id = null
   where t.id = p_tenant_id;
+  perform enablebot.inner_resume(array[p_tenant_id]);
   perform enablebot.inner_append_audit(
     p_tenant_id, 'system', 'installation.adopt', p_credential_tenant_id::text, 'ok', null);
 end
@@ -187,9 +200,10 @@ set search_path = pg_catalog, enablebot, pg_temp
 as $$
 declare
   v_now constant timestamptz := clock_timestamp();
+  v_tenants constant uuid[] := p_tenant_id || enablebot.inner_tenants_sharing(p_tenant_id);
   v_reinstalled boolean;
 begin
-  perform enablebot.work_for(array[p_tenant_id]);
+  perform enablebot.work_for(v_tenants);
   -- Installs and uninstalls of one tenant take turns, so that the later one wins as a whole.
   perform from tenants t where t.id = p_tenant_id for no key update;
   v_reinstalled := exists (select from installations i where i.tenant_id = p_tenant_id);
@@ -207,6 +221,8 @@ begin
   set status = 'active', credential_tenant_id = null, enterprise_id = coalesce(p_enterprise_id, t.enterprise_id),
       app_id = p_app_id, bot_user_id = p_bot_user_id, installed_at = v_now
   where t.id = p_tenant_id;
+
+  perform enablebot.inner_resume(v_tenants);
 
   perform enablebot.inner_append_audit(
     p_tenant_id, p_actor, 'installation.save', p_installation_id::text,
@@ -275,13 +291,52 @@ begin
 end
 $$;
 
+-- Slack calls the token dead: it is gone, but what people asked waits until somebody adds the app again.
+create or replace function enablebot.pause_installation(
+  p_tenant_id uuid, p_installed_at timestamptz, p_reason text, p_actor text
+) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
+as $$
+declare
+  v_tenants constant uuid[] := p_tenant_id || enablebot.inner_tenants_sharing(p_tenant_id);
+  v_status text;
+  v_installed_at timestamptz;
+begin
+  perform enablebot.work_for(v_tenants);
+  -- Installs, pauses and uninstalls of one tenant take turns, so that the later one wins as a whole.
+  select t.status, t.installed_at into v_status, v_installed_at
+  from tenants t where t.id = p_tenant_id for no key update;
+  if v_status is distinct from 'active' or v_installed_at > p_installed_at then
+    return jsonb_build_object('paused', false);
+  end if;
+
+  update installations i
+  set status = 'ended', ended_at = clock_timestamp(), ended_reason = p_reason, bot_token = null, refresh_token = null
+  where i.tenant_id = p_tenant_id and i.status = 'active';
+  update tenants t set status = 'paused' where t.id = p_tenant_id;
+  delete from sessions s where s.tenant_id = any (v_tenants);
+
+  -- Out of the claims' way; what becomes ready from now on is held when a claim meets it.
+  perform from inbox i
+  where i.tenant_id = any (v_tenants) and i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle')
+  order by i.tenant_id, i.id for update;
+  update inbox i set state = 'held'
+  where i.tenant_id = any (v_tenants) and i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle');
+
+  perform enablebot.inner_append_audit(p_tenant_id, p_actor, 'installation.pause', p_tenant_id::text, p_reason, null);
+  return jsonb_build_object('paused', true);
+end
+$$;
+
 revoke all on function
-  enablebot.inner_data_key, enablebot.inner_insert_tenant, enablebot.inner_adopt_credential, enablebot.save_installation,
-  enablebot.get_installation, enablebot.end_installation from public;
+  enablebot.inner_resume, enablebot.inner_data_key, enablebot.inner_insert_tenant, enablebot.inner_adopt_credential, enablebot.save_installation,
+  enablebot.get_installation, enablebot.end_installation, enablebot.pause_installation from public;
 grant execute on function
   enablebot.inner_data_key, enablebot.inner_insert_tenant, enablebot.inner_adopt_credential to enablebot_router;
 grant execute on function
-  enablebot.save_installation, enablebot.get_installation, enablebot.end_installation to enablebot_api, enablebot_web;
+  enablebot.save_installation, enablebot.get_installation, enablebot.end_installation,
+  enablebot.pause_installation to enablebot_api, enablebot_web;
 
 set local role enablebot_router;
 revoke all on function
@@ -299,7 +354,7 @@ begin
     grant usage on schema enablebot to service_role;
     grant execute on function
       enablebot.find_route, enablebot.find_route_of_tenant, enablebot.register_tenant, enablebot.save_installation,
-      enablebot.get_installation, enablebot.end_installation to service_role;
+      enablebot.get_installation, enablebot.end_installation, enablebot.pause_installation to service_role;
   end if;
 end
 $$;

@@ -155,6 +155,7 @@ as $$
 begin
   return jsonb_build_object(
     'asked_at', clock_timestamp(),
+    'synchronous_commit', current_setting('synchronous_commit'),
     'version', (select coalesce(max(m.version), 0) from schema_migrations m),
     'functions_checksum', encode(sha256(convert_to(coalesce(
       (select string_agg(f.name || ':' || f.checksum || E'\n', '' order by f.name) from schema_functions f), ''), 'UTF8')),

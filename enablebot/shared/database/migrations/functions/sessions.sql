@@ -132,8 +132,10 @@ begin
       select max(a.finished_at) from answers a where a.tenant_id = p_tenant_id and a.state = 'complete'),
     -- State by state, so that each count reads its own small index.
     'waiting', (
-      select count(*) from inbox i where i.tenant_id = p_tenant_id and i.state = 'ready')
-      + (select count(*) from inbox i where i.tenant_id = p_tenant_id and i.state = 'queued'),
+      select count(*) from inbox i
+      where i.tenant_id = p_tenant_id and i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle'))
+      + (select count(*) from inbox i where i.tenant_id = p_tenant_id and i.state = 'queued')
+      + (select count(*) from inbox i where i.tenant_id = p_tenant_id and i.state = 'held'),
     'answered', (select count(*) from answers a where a.tenant_id = p_tenant_id and a.state = 'complete'),
     'failed', (select count(*) from answers a where a.tenant_id = p_tenant_id and a.state in ('failed', 'ambiguous')),
     'set_aside', (select count(*) from inbox i where i.tenant_id = p_tenant_id and i.state = 'set_aside')
