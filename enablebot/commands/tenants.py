@@ -4,8 +4,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator
 from getpass import getpass
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,10 @@ from enablebot.commands.terminal import (
     Commands,
     complain,
     harmless,
+    moment_of,
     operators_database,
     say,
+    say_table,
     settings_of_cli,
 )
 from enablebot.shared.errors import BadRequest, Forbidden, SettingsError
@@ -61,14 +62,14 @@ async def _list(arguments: argparse.Namespace) -> int:
     elif not rows:
         say("No workspace yet. Open the web service's address and click Add to Slack.")
     else:
-        _print_table(
+        say_table(
             [("TEAM", "NAME", "STATUS", "INSTALLED", "MISSING SCOPES")]
             + [
                 (
                     row.team_id or row.enterprise_id or "",
                     harmless(row.name),
                     row.status,
-                    _moment(row.installed_at),
+                    moment_of(row.installed_at),
                     ", ".join(_missing(row)) or "none",
                 )
                 for row in rows
@@ -85,19 +86,19 @@ async def _show(arguments: argparse.Namespace) -> int:
         complain(f"No workspace {harmless(arguments.team)} is known here. `tenants list` shows those that are.")
         return 1
     installation = overview.installation
-    _print_table(
+    say_table(
         [
             ("name", harmless(row.name)),
             ("team", row.team_id or "the organisation itself"),
             ("organisation", row.enterprise_id or "none"),
             ("status", row.status),
-            ("installed", _moment(row.installed_at)),
+            ("installed", moment_of(row.installed_at)),
             ("installed by", (installation.installed_by if installation else None) or "unknown"),
             ("bot", installation.bot_user_id if installation else "none"),
             ("app", installation.app_id if installation else "none"),
             ("missing scopes", ", ".join(_missing(row)) or "none"),
-            ("last event", _moment(overview.last_event_at)),
-            ("last answer", _moment(overview.last_answer_at)),
+            ("last event", moment_of(overview.last_event_at)),
+            ("last answer", moment_of(overview.last_answer_at)),
             ("questions", f"{overview.answered} answered, {overview.failed} failed, {overview.waiting} waiting"),
             ("set aside", str(overview.set_aside)),
         ]
@@ -185,15 +186,5 @@ def _missing(row: "TenantRow") -> tuple[str, ...]:
     return missing_scopes(row.scopes) if row.status == "active" else ()
 
 
-def _moment(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "never"
-
-
 def _as_json(row: "TenantRow") -> dict[str, object]:
     return row.model_dump(mode="json") | {"missing_scopes": list(_missing(row))}
-
-
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())

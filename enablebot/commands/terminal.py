@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -36,6 +37,18 @@ async def operators_database(settings: Settings) -> AsyncIterator["Database"]:
 def say(line: str) -> None:
     """A line of what was asked for."""
     print(line, flush=True)
+
+
+def say_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Lines whose cells stand below each other."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def moment_of(moment: datetime | None) -> str:
+    """A time as operators read it."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "never"
 
 
 def complain(message: str) -> None:
