@@ -173,6 +173,7 @@ class AuditVerdictRow(Row):
 class ClaimedEventRow(Row):
     """`is_last_word`: whoever claimed it before is gone, time and again, so that only a person is left to be told.
 
+    `was_lost`: the claim before this one ended with its process, of which the event may be the reason.
     `waited_seconds` is how long it has waited, by the database's clock: since it came, or since it was replayed.
     """
 
@@ -186,6 +187,7 @@ class ClaimedEventRow(Row):
     claim_token: UUID
     lease_until: datetime
     is_last_word: bool = False
+    was_lost: bool = False
     waited_seconds: float = 0.0
     body: Bytes
     data_key_id: UUID

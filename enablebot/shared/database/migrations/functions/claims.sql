@@ -131,6 +131,7 @@ begin
              'tenant_id', i.tenant_id, 'id', i.id, 'event_key', i.event_key, 'kind', i.kind, 'lane', i.lane,
              'attempts', i.attempts, 'received_at', i.received_at, 'claim_token', i.claim_token,
              'lease_until', i.lease_until, 'is_last_word', i.attempts > 3,
+             'was_lost', coalesce(i.reason = 'lease_expired', false),
              'waited_seconds', extract(epoch from clock_timestamp() - coalesce(i.replayed_at, i.received_at)), 'body', translate(encode(b.body, 'base64'), E'\n', ''),
              'data_key_id', b.data_key_id) order by s.place), '[]')
     from unnest(p_tenant_ids, p_ids) with ordinality as s (tenant_id, id, place)
