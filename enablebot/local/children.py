@@ -9,12 +9,23 @@ from dataclasses import dataclass, field
 
 Say = Callable[[str], None]
 
-RESTARTS_THAT_COUNT_AS_BROKEN = 5
 SECONDS_THAT_COUNT_AS_RUNNING = 30.0
 
 
 class ChildBroken(Exception):
     """A process that ends again and again right after its start."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How a child that dies is started again: pauses in seconds that double, up to a number of deaths in a row."""
+
+    first_pause: float = 0.5
+    longest_pause: float = 5.0
+    deaths_that_count_as_broken: int = 5
+
+
+USUAL_PATIENCE = Patience()
 
 
 @dataclass(frozen=True)
@@ -49,10 +60,11 @@ async def _launch(child: Child) -> asyncio.subprocess.Process:
 class RunningChild:
     """Keeps one child alive until it is told to stop."""
 
-    def __init__(self, child: Child, *, say: Say, first_pause: float) -> None:
+    def __init__(self, child: Child, *, say: Say, patience: Patience) -> None:
         self.child = child
         self._say = say
-        self._first_pause = first_pause
+        self._patience = patience
+        self.starts = 0
         self._stopping = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
 
@@ -63,23 +75,25 @@ class RunningChild:
     async def run(self) -> None:
         """Start it, pass its output on, start it again whenever it dies.
 
-        Raises ChildBroken after five deaths in a row, each within half a minute of its start.
+        Raises ChildBroken after as many deaths in a row, each within half a minute of its start, as patience allows.
         """
         quick_deaths = 0
         while not self._stopping.is_set():
             started = asyncio.get_running_loop().time()
             self._process = process = await _launch(self.child)
+            self.starts += 1
             await self._pass_output_on(process)
             code = await process.wait()
             if self._stopping.is_set():
                 return
             lived = asyncio.get_running_loop().time() - started
             quick_deaths = quick_deaths + 1 if lived < SECONDS_THAT_COUNT_AS_RUNNING else 1
-            if quick_deaths >= RESTARTS_THAT_COUNT_AS_BROKEN:
+            if quick_deaths >= self._patience.deaths_that_count_as_broken:
                 raise ChildBroken(
                     f"{self.child.name} ended {quick_deaths} times right after its start (exit code {code})."
                 )
-            pause = min(self._first_pause * 2 ** (quick_deaths - 1), 5.0)
+            # The exponent is bounded, too: a patience of hundreds of deaths would make a number without end.
+            pause = min(self._patience.first_pause * 2 ** min(quick_deaths - 1, 30), self._patience.longest_pause)
             self._say(f"{self.child.name} ended ({_in_words(code)}); starting it again in {pause:g} s.")
             await asyncio.sleep(pause)
 

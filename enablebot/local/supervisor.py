@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from enablebot.local.children import Child, ChildBroken, RunningChild, Say
+from enablebot.local.children import USUAL_PATIENCE, Child, ChildBroken, Patience, RunningChild, Say
 
 READY_WITHIN_SECONDS = 60.0
 STOP_WITHIN_SECONDS = 25.0
@@ -21,8 +21,8 @@ class NotReady(Exception):
 class Supervisor:
     """Starts children, waits for all to be ready, restarts the dead, and stops them in reverse order."""
 
-    def __init__(self, children: Sequence[Child], *, say: Say, first_pause: float = 0.5) -> None:
-        self.running = [RunningChild(child, say=say, first_pause=first_pause) for child in children]
+    def __init__(self, children: Sequence[Child], *, say: Say, patience: Patience = USUAL_PATIENCE) -> None:
+        self.running = [RunningChild(child, say=say, patience=patience) for child in children]
         self._stop = asyncio.Event()
 
     async def run(self, *, then: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:

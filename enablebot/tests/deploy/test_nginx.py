@@ -18,7 +18,7 @@ import pytest
 from enablebot.local.ports import free_port
 from enablebot.tests.deploy.conftest import Run
 from enablebot.tests.deploy.nginx import nginx_binary, render
-from enablebot.tests.faults.conftest import House
+from enablebot.tests.house import House
 
 PATIENCE_SECONDS = 60
 WORDS = 60

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from enablebot.tests.faults.conftest import House, Run
+from enablebot.tests.faults.conftest import Run
+from enablebot.tests.house import House
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 

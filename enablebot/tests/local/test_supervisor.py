@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from enablebot.local import supervisor as supervisor_module
-from enablebot.local.children import Child, ChildBroken
+from enablebot.local.children import Child, ChildBroken, Patience
 from enablebot.local.ports import PortTaken, free_port, insist_free
 from enablebot.local.supervisor import NotReady, Supervisor
 from enablebot.tests.postgrest import serving as serving_here
@@ -87,7 +87,7 @@ async def test_a_child_that_never_stays_up_ends_the_household_with_its_own_words
         os.environ,
     )
     lines: list[str] = []
-    supervisor = Supervisor([broken], say=lines.append, first_pause=0.01)
+    supervisor = Supervisor([broken], say=lines.append, patience=Patience(first_pause=0.01))
     with pytest.raises(ChildBroken, match="web ended 5 times"):
         await supervisor.run()
     assert any("no such setting" in line for line in lines)
@@ -121,7 +121,7 @@ async def test_a_child_that_is_not_ready_in_time_is_quoted(
     with serving_here(Unready) as url:
         child = Child("api", (sys.executable, "-c", "import time; time.sleep(60)"), url, os.environ)
         with pytest.raises(NotReady, match=f"api was not ready.*{said}"):
-            await Supervisor([child], say=lambda _: None, first_pause=5).run()
+            await Supervisor([child], say=lambda _: None, patience=Patience(first_pause=5)).run()
 
 
 async def test_sigterm_stops_every_child() -> None:
