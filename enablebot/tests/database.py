@@ -46,7 +46,6 @@ SUPABASE_ROLES = {
 # Nothing here outlives a power cut, and nothing needs to.
 _FAST = {
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "max_connections": "300",
     "autovacuum": "off",
