@@ -1,4 +1,4 @@
-"""QD-7: whatever the model does wrong, a person gets one message in time, and the model is not asked for more than 3."""
+"""QD-7: whatever the model does wrong, a person gets one message in time, and the model is asked three times at most."""
 
 from collections.abc import AsyncIterator
 from typing import Any
