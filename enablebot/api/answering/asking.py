@@ -53,6 +53,7 @@ class Asking:
         say: Callable[[str], None],
         start_over: Callable[[], None],
         tools: Sequence[Tool] = (),
+        attempts: int = ATTEMPTS,
         backoff: float = 0.5,
     ) -> None:
         self._model = model
@@ -60,6 +61,7 @@ class Asking:
         self._count = count
         self._say = say
         self._start_over = start_over
+        self._attempts = attempts
         self._backoff = backoff
         self._tools = {tool.name: tool for tool in tools}
 
@@ -75,7 +77,7 @@ class Asking:
             except ModelError as error:
                 wait = self._wait_after(attempt, error)
                 is_late = loop.time() + wait > deadline
-                if error.permanent or attempt >= ATTEMPTS or is_late or self._breaker.is_open:
+                if error.permanent or attempt >= self._attempts or is_late or self._breaker.is_open:
                     raise
             await asyncio.sleep(wait)
             self._start_over()

@@ -1,31 +1,50 @@
 """One question under way: what its answer has left behind so far, and what is needed to go on with it."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from enablebot.api.answering.calls import PatientCalls, Pauses
+from enablebot.api.answering.calls import PatientCalls
 from enablebot.api.answering.context import HISTORY_MESSAGES, opened_history
+from enablebot.api.answering.fence import Fence, Pulse
 from enablebot.api.answering.healing import Evidence
 from enablebot.api.answering.journal import Journal, patiently
 from enablebot.api.answering.messages import Desk
 from enablebot.api.answering.pace import Pace
 from enablebot.api.answering.prompts import QUESTION_LIMIT, Turn
-from enablebot.shared.database.models import AnswerRow, FinalState, OpenedAnswerRow
+from enablebot.shared.database.models import AnswerRow, AnswerState, FinalState, OpenedAnswerRow
 from enablebot.shared.database.operations import Database
 from enablebot.shared.encryption.encryption import Place, SealingKey
 from enablebot.shared.errors import SealBroken
+from enablebot.shared.installations import BotCredentials
 from enablebot.shared.models.answer import Draft, Usage
 from enablebot.shared.models.question import Question
-from enablebot.shared.slack.client import SlackClient
+from enablebot.shared.slack.client import SlackClients
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an answer ends. `text` joins the conversation; `is_said`: a person can read the answer, or its reason."""
+
+    state: FinalState
+    reason: str | None = None
+    text: str | None = None
+    model: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    is_said: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A question and its answer so far. `draft` is the whole answer, where an earlier attempt had it."""
+    """A question and its answer so far. `draft` is the whole answer, where an earlier attempt had it.
+
+    `is_new`: no earlier attempt has begun it. `is_withdrawn`: the question was deleted.
+    """
 
     question: Question
-    answer: AnswerRow
+    state: AnswerState
+    is_new: bool
+    is_withdrawn: bool
     desk: Desk
     history: list[Turn]
     draft: Draft | None
@@ -37,36 +56,27 @@ class Case:
         """The messages this answer consists of."""
         return self.desk.journal
 
-    async def finish(
-        self,
-        state: FinalState,
-        *,
-        reason: str | None = None,
-        text: str | None = None,
-        model: str | None = None,
-        usage: Usage = Usage(),  # noqa: B008 - frozen
-        latency_ms: int | None = None,
-    ) -> None:
-        """End the answer and settle its event, together; `text` joins the conversation."""
+    async def finish(self, end: End, *, latency_ms: int) -> None:
+        """End the answer and settle its event, together."""
         question = self.question
         message_id = uuid4()
         sealed = None
-        if text is not None:
-            sealed = self._key.seal(Place(question.tenant_id, "messages", "body", str(message_id)), text.encode())
+        if end.text is not None:
+            sealed = self._key.seal(Place(question.tenant_id, "messages", "body", str(message_id)), end.text.encode())
         await patiently(
             lambda: self._database.finish_answer(
                 tenant_id=question.tenant_id,
-                answer_id=self.answer.id,
+                answer_id=self.journal.answer_id,
                 event_id=question.event_id,
                 claim_token=question.claim_token,
-                state=state,
-                reason=reason,
+                state=end.state,
+                reason=end.reason,
                 text=sealed,
                 message_id=None if sealed is None else message_id,
                 data_key_id=None if sealed is None else self._key.id,
-                model=model,
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
+                model=end.model,
+                input_tokens=end.usage.input_tokens,
+                output_tokens=end.usage.output_tokens,
                 latency_ms=latency_ms,
             )
         )
@@ -76,36 +86,41 @@ async def open_case(
     question: Question,
     *,
     database: Database,
-    client: SlackClient,
+    slack: SlackClients,
+    bot: BotCredentials,
     key: SealingKey,
-    bot_id: str | None,
-    pauses: Pauses,
+    pulse: Pulse,
     pace: Pace,
 ) -> Case:
     """Open the question's answer, or the one an earlier attempt began."""
-    reopen = _opening(question, database=database, key=key)
-    opened = await patiently(lambda: reopen(HISTORY_MESSAGES))
+    look = _opening(question, database=database, key=key)
+    # Before the database is asked: a stop while it answers makes its answer old.
+    fence = Fence(pulse, lambda: patiently(lambda: look(0)))
+    opened = await patiently(lambda: look(HISTORY_MESSAGES))
+    client = slack.for_workspace(token=bot.token, team_id=bot.team_id or question.team_id, may_send=fence.is_open)
     journal = Journal(
         database=database,
         question=question,
         answer_id=opened.answer.id,
         key=key,
         replies=opened.answer.replies,
-        reopen=lambda: reopen(0),
+        look=lambda: look(0),
     )
-    calls = PatientCalls(tenant_id=question.tenant_id, pauses=pauses, pace=pace)
+    calls = PatientCalls(client, fence=fence, pace=pace)
     evidence = Evidence(
         client=client,
         question=question,
         journal=journal,
         calls=calls,
         pace=pace,
-        bot_id=bot_id,
+        bot_id=bot.bot_id,
         foreign_ts={row.ts for row in opened.history if row.ts is not None},
     )
     return Case(
         question=question,
-        answer=opened.answer,
+        state=opened.answer.state,
+        is_new=opened.is_new,
+        is_withdrawn=opened.is_withdrawn,
         desk=Desk(client, question, journal, evidence, calls),
         history=opened_history(opened.history, question=question, key=key),
         draft=_draft(opened.answer, tenant_id=question.tenant_id, key=key),

@@ -42,13 +42,13 @@ class Journal:
         answer_id: UUID,
         key: SealingKey,
         replies: Sequence[ReplyRow],
-        reopen: Callable[[], Awaitable[OpenedAnswerRow]],
+        look: Callable[[], Awaitable[OpenedAnswerRow]],
     ) -> None:
         self._database = database
         self._question = question
         self.answer_id = answer_id
         self._key = key
-        self._reopen = reopen
+        self._look = look
         self._entries = {row.part: _entry(row) for row in replies}
 
     @property
@@ -90,9 +90,14 @@ class Journal:
         entry = self._entries[part]
         entry.state, entry.ts = state, ts or entry.ts
 
+    async def reopen(self, part: int) -> None:
+        """Record that a message which was whole is about to be replaced."""
+        if self._entries[part].state == "closed":
+            await self.record(part, "open")
+
     async def seen(self, part: int) -> str | None:
         """The `ts` that our own message, arriving as an event, gave this part meanwhile."""
-        opened = await patiently(self._reopen)
+        opened = await patiently(self._look)
         return next((row.ts for row in opened.answer.replies if row.part == part), None)
 
     async def save(self, draft: Draft) -> None:

@@ -13,6 +13,7 @@ class Pace:
     Posts: the first with a whole sentence or after `first_post`, then an edit at most every `edit`.
     Doubt: `echo` is how long our own message may take to come back as an event before Slack is asked; an opening
     still unknown after `unresolved` is flagged. `patience` bounds the waiting for a Slack that limits or is down.
+    `working`: an answer that takes longer than this is announced in its thread.
     """
 
     append: float = 0.4
@@ -24,6 +25,7 @@ class Pace:
     unresolved: float = 60.0
     patience: float = 60.0
     backoff: float = 0.5
+    working: float = 0.3
 
     def scaled(self, factor: float) -> "Pace":
         """The same pace, `factor` times as long; patience stays, for Slack's waiting times do not shrink."""

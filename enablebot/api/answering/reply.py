@@ -192,6 +192,8 @@ class Reply:
                 self._messages[place] = await message.stopped()
             else:
                 message.shown = None
+            # A message that was whole holds words of another answer now.
+            await self._desk.journal.reopen(message.part)
         self._held = bool(self._messages)
         self._streams = self._streams and not self._messages
         self._current = self._start = self._sent_to = self._pieces = 0

@@ -8,9 +8,19 @@ import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from enablebot import __version__
+from enablebot.shared.errors import SlackRateLimited
 from enablebot.shared.sensitive import Sensitive
+from enablebot.shared.slack.pauses import Pauses
 from enablebot.shared.slack.socket_mode import dial
-from enablebot.shared.slack.wire import OnCall, call, call_with_scopes, no_usable_answer, proxy_for, trace
+from enablebot.shared.slack.wire import (
+    MaySend,
+    OnCall,
+    call,
+    call_with_scopes,
+    no_usable_answer,
+    proxy_for,
+    trace,
+)
 
 SessionStatus = Literal["active", "processing", "suspended", "closed"]
 Block = Mapping[str, Any]
@@ -26,6 +36,7 @@ class SlackClients:
         self._api_url = base_url.rstrip("/") + "/api/"
         self._timeout_seconds = timeout_seconds
         self._on_call = on_call
+        self._pauses = Pauses()
         self._session: aiohttp.ClientSession | None = None
         self._proxy: str | None = None
         # slack_sdk prints whole answers, messages included, to a logger at DEBUG or without a level of its own.
@@ -46,9 +57,20 @@ class SlackClients:
             await self._session.close()
             self._session = None
 
-    def for_workspace(self, *, token: Sensitive[str], team_id: str | None) -> "SlackClient":
-        """A client that speaks with this token; `team_id` names the workspace for an organisation-wide one."""
-        return SlackClient(self._web_client(token=token.reveal(), team_id=team_id), self._on_call)
+    def for_workspace(
+        self, *, token: Sensitive[str], team_id: str | None, may_send: MaySend | None = None
+    ) -> "SlackClient":
+        """A client that speaks with this token; `team_id` names the workspace for an organisation-wide one.
+
+        `may_send` is asked just before each call leaves; after a no it does not (SlackUnreachable).
+        """
+        return SlackClient(
+            self._web_client(token=token.reveal(), team_id=team_id),
+            workspace=team_id or token.reveal(),
+            pauses=self._pauses,
+            on_call=self._on_call,
+            may_send=may_send,
+        )
 
     async def exchange_code(
         self, *, client_id: str, client_secret: Sensitive[str], code: str, redirect_uri: str
@@ -92,12 +114,28 @@ class SlackClient:
     """The Web API methods this product uses, with one workspace's token.
 
     Every method raises the SlackError tree: `SlackUnreachable` where the request never left, so that it may be
-    repeated; `SlackUnknownOutcome` where it left and no usable answer came back.
+    repeated; `SlackUnknownOutcome` where it left and no usable answer came back. After a `SlackRateLimited` no client
+    of this process calls that method for this workspace before its time: it raises the same again, unsent.
     """
 
-    def __init__(self, client: AsyncWebClient, on_call: OnCall | None = None) -> None:
+    def __init__(
+        self,
+        client: AsyncWebClient,
+        *,
+        workspace: str,
+        pauses: Pauses,
+        on_call: OnCall | None = None,
+        may_send: MaySend | None = None,
+    ) -> None:
         self._client = client
+        self._workspace = workspace
+        self._pauses = pauses
         self._on_call = on_call
+        self._may_send = may_send
+
+    def left(self, method: str) -> float:
+        """Seconds until Slack wants `method` to be called again for this workspace."""
+        return self._pauses.left(self._workspace, method)
 
     async def auth_test(self) -> dict[str, Any]:
         """Who this token is: `user_id`, `bot_id`, `team_id` and more."""
@@ -105,7 +143,7 @@ class SlackClient:
 
     async def auth_test_with_scopes(self) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Who this token is, and the scopes it holds."""
-        return await call_with_scopes(self._client, "auth.test", on_call=self._on_call, json={})
+        return await self._called("auth.test", json={})
 
     async def post_message(
         self,
@@ -171,6 +209,10 @@ class SlackClient:
             },
         )
 
+    async def delete_message(self, *, channel: str, ts: str) -> None:
+        """Take one of our messages away; may be repeated."""
+        await self._post("chat.delete", {"channel": channel, "ts": ts})
+
     async def start_stream(
         self,
         *,
@@ -235,11 +277,24 @@ class SlackClient:
 
     async def _post(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         given = {name: value for name, value in arguments.items() if value is not None}
-        return await call(self._client, method, on_call=self._on_call, json=given)
+        return (await self._called(method, json=given))[0]
 
     async def _get(self, method: str, arguments: Mapping[str, str | None]) -> dict[str, Any]:
         given = {name: value for name, value in arguments.items() if value is not None}
-        return await call(self._client, method, on_call=self._on_call, http_verb="GET", params=given)
+        return (await self._called(method, http_verb="GET", params=given))[0]
+
+    async def _called(self, method: str, **request: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+        if (left := self.left(method)) > 0:
+            raise SlackRateLimited(
+                f"Slack limits {method} for this workspace for another {left:.1f} s.", method=method, retry_after=left
+            )
+        try:
+            return await call_with_scopes(
+                self._client, method, on_call=self._on_call, may_send=self._may_send, **request
+            )
+        except SlackRateLimited as error:
+            self._pauses.note(self._workspace, method, error.retry_after)
+            raise
 
 
 def _ts(answer: Mapping[str, Any], *, method: str) -> str:

@@ -11,6 +11,7 @@ from enablebot.shared.errors import (
     SlackRefused,
     SlackTokenDead,
     SlackUnknownOutcome,
+    SlackUnreachable,
 )
 
 # Slack spells it one way in a 429 and the other way in an answer with status 200.
@@ -19,14 +20,22 @@ _RATE_LIMITED = frozenset({"ratelimited", "rate_limited"})
 _TOKEN_DEAD = frozenset({"account_inactive", "token_revoked", "token_expired", "invalid_auth"})
 
 # Slack says of these that part of the operation may have succeeded before the error was raised.
-_UNKNOWN_OUTCOME = frozenset({"fatal_error", "internal_error", "service_unavailable"})
+_UNKNOWN_OUTCOME = frozenset(
+    {"fatal_error", "internal_error", "service_unavailable", "request_timeout", "messaging_processing_failed"}
+)
+
+# Refused before anything was done, and not for long: a workspace on its way into an organisation answers now and then.
+_NOT_NOW = frozenset({"team_added_to_org", "org_login_required"})
 
 DEFAULT_RETRY_AFTER_SECONDS = 1.0
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
 
 
 def refusal(*, method: str, slack_code: str, retry_after: str | None = None, needed: str | None = None) -> SlackError:
-    """The error of our tree for `ok: false` with this code; `needed` is the scope Slack asked for, if it named one."""
+    """The error of our tree for `ok: false` with this code; `needed` is the scope Slack asked for, if it named one.
+
+    A code that no table names is terminal: SlackRefused, never to be tried again.
+    """
     if slack_code in _RATE_LIMITED:
         return rate_limited(method=method, retry_after=retry_after, slack_code=slack_code)
     if slack_code in _TOKEN_DEAD:
@@ -39,6 +48,12 @@ def refusal(*, method: str, slack_code: str, retry_after: str | None = None, nee
     if slack_code in _UNKNOWN_OUTCOME:
         return SlackUnknownOutcome(
             f"Slack failed inside {method} ({slack_code}); it may have taken effect.",
+            method=method,
+            slack_code=slack_code,
+        )
+    if slack_code in _NOT_NOW:
+        return SlackUnreachable(
+            f"Slack does not take {method} for this workspace just now ({slack_code}). Nothing was done.",
             method=method,
             slack_code=slack_code,
         )

@@ -17,6 +17,7 @@ from enablebot.shared.errors import SlackError, SlackUnknownOutcome, SlackUnreac
 from enablebot.shared.slack.refusals import rate_limited, refusal
 
 OnCall = Callable[[str, str], None]
+MaySend = Callable[[], bool]
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -25,28 +26,36 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 class _Exchange:
     """How far one request came. Whether Slack may have acted on it hangs on `sent`."""
 
+    may_send: MaySend | None = None
     sent: bool = False
     status: int | None = None
     retry_after: str | None = None
     scopes: str | None = None
 
 
+class _HeldBack(aiohttp.ClientError):
+    """Whoever calls may not send any more; raised before a single byte has left."""
+
+
 _exchange: ContextVar[_Exchange | None] = ContextVar("slack_exchange", default=None)
 
 
-async def call(client: AsyncWebClient, method: str, *, on_call: OnCall | None, **request: Any) -> dict[str, Any]:
+async def call(
+    client: AsyncWebClient, method: str, *, on_call: OnCall | None, may_send: MaySend | None = None, **request: Any
+) -> dict[str, Any]:
     """Slack's answer to one call, where it was `ok: true`.
 
-    Raises the SlackError tree. `on_call(method, outcome)` is told of every call, a cancelled one included.
+    Raises the SlackError tree. `on_call(method, outcome)` is told of every call, a cancelled one included. `may_send`
+    is asked at the last moment, when the connection stands: where it says no, nothing is sent (SlackUnreachable).
     """
-    return (await call_with_scopes(client, method, on_call=on_call, **request))[0]
+    return (await call_with_scopes(client, method, on_call=on_call, may_send=may_send, **request))[0]
 
 
 async def call_with_scopes(
-    client: AsyncWebClient, method: str, *, on_call: OnCall | None, **request: Any
+    client: AsyncWebClient, method: str, *, on_call: OnCall | None, may_send: MaySend | None = None, **request: Any
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The same, with the scopes that the token holds by the header `x-oauth-scopes`."""
-    exchange = _Exchange()
+    exchange = _Exchange(may_send)
     previous = _exchange.set(exchange)
     outcome = "cancelled"
     try:
@@ -113,6 +122,9 @@ def trace() -> aiohttp.TraceConfig:
         session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestHeadersSentParams
     ) -> None:
         if exchange := _exchange.get():
+            # aiohttp tells this just before it writes, with no step of the loop in between.
+            if exchange.may_send is not None and not exchange.may_send():
+                raise _HeldBack
             exchange.sent = True
 
     async def note_answer(

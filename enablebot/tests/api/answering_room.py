@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 import asyncpg
 from pydantic import SecretStr
 
+from enablebot.api.answering.fence import Pulse
 from enablebot.api.answering.model import Completed, Model, ModelEvent, ModelRequest, OpenAIModel, TextDelta
 from enablebot.api.answering.service import AnsweringService
 from enablebot.config.settings import ModelSettings
@@ -69,9 +70,7 @@ class Room:
         for model in self._models:
             await model.aclose()
 
-    def service(
-        self, *, model: Model | None = None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> AnsweringService:
+    def service(self, *, model: Model | None = None, pulse: Pulse | None = None) -> AnsweringService:
         """A service as a freshly started process would have it."""
         if model is None:
             model = OpenAIModel(self.settings)
@@ -84,7 +83,7 @@ class Room:
             self.settings,
             self.metrics,
             time_scale=self.time_scale,
-            clock=clock,
+            pulse=pulse,
         )
 
     async def ask(
@@ -141,6 +140,7 @@ class Room:
             in_thread=thread_ts is not None,
             bot_user_id=self.bot_user,
             is_external=False,
+            waited_seconds=0,
         )
         return await self.claimed(question)
 
@@ -162,6 +162,7 @@ class Room:
             claim_token=row.claim_token,
             attempts=row.attempts,
             received_at=row.received_at,
+            waited_seconds=row.waited_seconds,
         )
 
     def spoken(self, question: Question) -> list[dict[str, Any]]:

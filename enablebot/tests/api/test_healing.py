@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from enablebot.api.answering.reasons import RETRY_ACTION, sentence
+from enablebot.api.answering.service import GAVE_UP
 from enablebot.shared.database.operations import Database
 from enablebot.shared.errors import StaleClaim
 from enablebot.shared.models.question import Question
@@ -215,10 +216,10 @@ async def test_giving_up_after_deaths_turns_the_half_message_into_the_reason(roo
     await die(room, question, "record_reply", Recorded(*SENTENCES, delay=0.002), before=False)
 
     heir = await room.claimed(question)
-    assert await room.service(model=Recorded(*SENTENCES)).give_up(heir, "three deaths") == SETTLED
+    assert await room.service(model=Recorded(*SENTENCES)).give_up(heir, "three deaths") == GAVE_UP
 
     assert room.the_answer(heir) == sentence("gave_up")
-    assert await room.inbox(heir) == ("done", "failed")
+    assert await room.inbox(heir) == ("set_aside", "set_aside")
 
 
 @pytest.mark.parametrize(
