@@ -6,12 +6,13 @@ from enablebot.config.settings import Settings
 from enablebot.doctor.clock import compare_clocks
 from enablebot.doctor.database import examine_database
 from enablebot.doctor.findings import Finding
+from enablebot.doctor.inbox import examine_inbox
 from enablebot.doctor.keys import examine_key_use, examine_keys, keyring_of
 from enablebot.doctor.model import examine_model
 from enablebot.doctor.slack import examine_installations, examine_slack
 from enablebot.shared.database.config import open_database
 from enablebot.shared.encryption.keyring import Keyring
-from enablebot.shared.errors import DatabaseError, EnableBotError, SchemaMissing, SettingsError
+from enablebot.shared.errors import DatabaseError, DatabaseUnavailable, EnableBotError, SchemaMissing, SettingsError
 
 
 async def examine(load: Callable[[], Settings]) -> list[Finding]:
@@ -35,13 +36,18 @@ async def examine(load: Callable[[], Settings]) -> list[Finding]:
 async def _stored(settings: Settings, ring: Keyring | None) -> tuple[list[Finding], float | None]:
     try:
         database = await open_database(settings.database, role="web")
-    except EnableBotError as failure:
+    except DatabaseUnavailable as failure:
         remedy = "Start it or correct its address, then `python -m enablebot migrate`."
+        return [Finding("database", "broken", failure.message, remedy)], None
+    except EnableBotError as failure:
+        remedy = "Do as it says: the services refuse to start until then."
         return [Finding("database", "broken", failure.message, remedy)], None
     findings: list[Finding] = []
     skew = None
     try:
         findings, skew = await examine_database(settings, database)
+        if not any(finding.level == "broken" for finding in findings):
+            findings += await examine_inbox(database)
         findings += await examine_key_use(ring, database)
         if ring is not None:
             findings += await examine_installations(settings, ring, database)

@@ -12,6 +12,7 @@ from enablebot.shared.models.installation import missing_scopes
 from enablebot.shared.slack.client import SlackClients
 
 _ASKED_TENANTS = 3
+_NAMED_TENANTS = 10
 _PAGE = 500
 
 
@@ -41,7 +42,7 @@ async def examine_slack(settings: Settings) -> tuple[list[Finding], float | None
 async def examine_installations(settings: Settings, ring: Keyring, database: Database) -> list[Finding]:
     """Whether what workspaces granted is enough, and whether Slack still takes the tokens of some of them."""
     try:
-        active = [row for row in await _everybody(database) if row.status == "active"]
+        rows = await _everybody(database)
     except WallBreached:
         return [
             Finding(
@@ -51,12 +52,14 @@ async def examine_installations(settings: Settings, ring: Keyring, database: Dat
                 "Run `doctor` with the DATABASE_URL of the web service.",
             )
         ]
+    active = [row for row in rows if row.status == "active"]
+    paused = _paused([row for row in rows if row.status == "paused"])
     if not active:
-        return [Finding("tokens", "fine", "no workspace has the app yet")]
+        return paused or [Finding("tokens", "fine", "no workspace has the app yet")]
     if is_played(settings):
         # Made-up tokens of the sandbox's: the real Slack is not to be asked about them.
-        return [_scopes(active)]
-    findings = [_scopes(active)]
+        return [*paused, _scopes(active)]
+    findings = [*paused, _scopes(active)]
     clients = SlackClients(base_url=settings.slack.base_url, timeout_seconds=8)
     await clients.open()
     try:
@@ -66,6 +69,22 @@ async def examine_installations(settings: Settings, ring: Keyring, database: Dat
     finally:
         await clients.aclose()
     return findings
+
+
+def _paused(rows: list[TenantRow]) -> list[Finding]:
+    if not rows:
+        return []
+    names = ", ".join(sorted(row.team_id or row.enterprise_id or str(row.tenant_id) for row in rows)[:_NAMED_TENANTS])
+    if len(rows) > _NAMED_TENANTS:
+        names += f" and {len(rows) - _NAMED_TENANTS} more"
+    return [
+        Finding(
+            "tokens",
+            "warning",
+            f"Slack called the token of {names} dead: paused, what is asked there waits",
+            "Let an admin of the workspace click Add to Slack again: what waits goes on by itself.",
+        )
+    ]
 
 
 def is_played(settings: Settings) -> bool:

@@ -30,7 +30,7 @@ from enablebot.tests.api.serving import served
 from enablebot.tests.api.slack_side import grant
 from enablebot.tests.database import PostgresServer
 from enablebot.tests.postgrest import data_api
-from enablebot.tests.shared.workspaces import add_workspace
+from enablebot.tests.shared.workspaces import Event, accept, add_installed, add_workspace, claim_one, settle
 
 if TYPE_CHECKING:
     Admin: TypeAlias = asyncpg.Connection[asyncpg.Record]
@@ -105,7 +105,8 @@ async def test_a_healthy_deployment_has_nothing_to_look_at(look: Look, sandbox: 
     found = await look()
     assert {level for area in levels(found).values() for level in area} == {"fine"}
     assert set(found) == {
-        "settings", "database", "schema", "wall", "keys", "slack", "events", "tokens", "scopes", "model", "clock"
+        "settings", "database", "schema", "wall", "inbox", "keys", "slack", "events", "tokens", "scopes", "model",
+        "clock",
     }  # fmt: skip
     assert found["tokens"][0].what == f"Slack accepts the token of {ACME}"
     assert "the database" in found["clock"][0].what
@@ -175,6 +176,68 @@ async def test_a_strong_login_is_fine_for_development_and_a_warning_in_productio
     assert [finding.level for finding in findings if finding.area == "wall"] == ["warning"]
     escrow = next(finding for finding in findings if finding.area == "keys")
     assert (escrow.level, "copy" in escrow.remedy) == ("warning", True)
+
+
+async def test_a_database_that_forgets_what_it_confirmed_is_told_and_the_rest_is_still_looked_at(
+    look: Look, admin: Admin, database_name: str
+) -> None:
+    await admin.execute(f"alter database {database_name} set synchronous_commit = off")
+    found = await look()
+    broken = only(found["database"], "broken")
+    assert "synchronous_commit = on" in broken.what
+    assert "refuse to start" in broken.remedy
+    assert levels(found)["slack"] == levels(found)["model"] == {"fine"}
+
+
+async def test_events_that_were_set_aside_are_told_with_the_command_that_shows_them(
+    look: Look, database: Database
+) -> None:
+    acme = await add_installed(database, team_id=ACME)
+    assert levels(await look())["inbox"] == {"fine"}
+    for _ in range(2):
+        await settle(database, await claim_one(database, acme, body=b"what was said"), outcome="set_aside", reason="x")
+    told = only((await look())["inbox"], "warning")
+    assert told.what.startswith(f"2 events are set aside, the first of {ACME} at 20")
+    assert "events failed" in told.remedy
+    assert "what was said" not in report([told])
+
+
+@pytest.mark.parametrize(("minutes", "level"), [(1, "fine"), (3, "warning"), (16, "broken")])
+async def test_an_event_that_waits_too_long_is_told(
+    look: Look, database: Database, admin: Admin, minutes: int, level: str
+) -> None:
+    await accept(database, (await add_installed(database, team_id=ACME), Event()))
+    await admin.execute(f"update enablebot.inbox set received_at = received_at - interval '{minutes} minutes'")
+    found = (await look())["inbox"]
+    assert [finding.level for finding in found] == [level]
+    assert level == "fine" or f"waited for {minutes} minutes; 1 are" in only(found, level).what
+
+
+async def test_paused_workspaces_are_told_by_name_and_the_others_are_still_looked_at(
+    look: Look, sandbox: Sandbox, database: Database
+) -> None:
+    for number in range(12):
+        tenant_id = await Installations(database, Keyring.parse(MASTER_KEY)).save(
+            grant(f"T0PAUSED{number:02}"), audit_actor="U0ADA"
+        )
+        await database.pause_installation(
+            tenant_id=tenant_id, installed_at=datetime.now(UTC), reason="token_revoked", actor="slack"
+        )
+    paused = only((await look())["tokens"], "warning")
+    assert "T0PAUSED00, T0PAUSED01" in paused.what
+    assert "T0PAUSED09 and 2 more" in paused.what
+    assert "Add to Slack" in paused.remedy
+    await install(sandbox, database)
+    found = (await look())["tokens"]
+    assert [finding.level for finding in found] == ["warning", "fine"]
+    assert found[1].what == f"Slack accepts the token of {ACME}"
+
+
+async def test_a_database_whose_clock_is_off_is_told(look: Look, admin: Admin) -> None:
+    text = await admin.fetchval("select pg_get_functiondef('enablebot.schema_version'::regproc)")
+    await admin.execute(text.replace("clock_timestamp()", "clock_timestamp() - interval '61 s'"))
+    off = only((await look())["clock"], "warning")
+    assert off.what == "ours is 61 s ahead of that of the database"
 
 
 async def test_a_master_key_in_use_that_is_not_configured_is_named_without_its_bytes(

@@ -453,7 +453,7 @@ create function enablebot.finish_answer(p_tenant_id uuid, p_answer_id uuid, p_ev
   -- owner enablebot_owner; executable by enablebot_api
 create function enablebot.get_inbox_depth() returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
-  -- owner enablebot_router; executable by enablebot_api
+  -- owner enablebot_router; executable by enablebot_api, enablebot_web
 create function enablebot.get_installation(p_tenant_id uuid) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_api, enablebot_web

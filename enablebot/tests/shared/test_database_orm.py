@@ -512,7 +512,6 @@ async def test_pruning_takes_no_more_at_once_than_it_is_told(database: Database,
 
 async def test_a_service_may_only_call_what_it_needs(api_database: Database, web_database: Database) -> None:
     for refused in (
-        web_database.get_inbox_depth(),
         web_database.prune(dedupe_days=1, done_days=1, limit=1),
         claim(web_database),
         accept(web_database),

@@ -182,7 +182,8 @@ end
 $$;
 
 revoke all on function enablebot.get_inbox_depth from public;
-grant execute on function enablebot.get_inbox_depth to enablebot_api;
+-- The web, too: `doctor` looks with its rights.
+grant execute on function enablebot.get_inbox_depth to enablebot_api, enablebot_web;
 
 set local role enablebot_owner;
 revoke all on function enablebot.inner_drop_waiting, enablebot.accept_events from public;
