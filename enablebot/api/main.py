@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from enablebot import __version__
 from enablebot.api.answering.model import Model, OpenAIModel
 from enablebot.api.answering.service import AnsweringService
+from enablebot.api.outage import SlackOutage
 from enablebot.api.slack.acceptance import Acceptance
 from enablebot.api.slack.endpoints import SlackEndpoints, not_now
 from enablebot.api.slack.handlers.dispatch import Dispatch
@@ -156,11 +157,14 @@ async def _open(
             on_login=metrics.database_login_strength.set,
         )
         opened.push_async_callback(database.aclose)
+    outage = SlackOutage(metrics, time_scale=settings.worker.time_scale)
     if slack is None:
-        slack = SlackClients(
-            base_url=settings.slack.base_url,
-            on_call=lambda method, outcome: metrics.slack_calls.labels(method, outcome).inc(),
-        )
+
+        def note_call(method: str, outcome: str) -> None:
+            metrics.slack_calls.labels(method, outcome).inc()
+            outage.note_call(method, outcome)
+
+        slack = SlackClients(base_url=settings.slack.base_url, on_call=note_call)
         await slack.open()
         opened.push_async_callback(slack.aclose)
     if model is None:
@@ -172,7 +176,8 @@ async def _open(
     answering = AnsweringService(
         database, installations, slack, model, settings.model, metrics, time_scale=settings.worker.time_scale
     )
-    worker = Worker(database, Dispatch(installations, slack, answering), settings.worker, metrics=metrics)
+    dispatch = Dispatch(database, installations, slack, answering, metrics=metrics)
+    worker = Worker(database, dispatch, settings.worker, metrics=metrics, outage=outage)
     intake = Intake(database, installations, on_accepted=worker.wake)
     upkeep = Upkeep(database, metrics)
     opened.push_async_callback(upkeep.aclose)

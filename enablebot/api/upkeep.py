@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
 
+from enablebot.shared.database.models import InboxDepthRow
 from enablebot.shared.database.operations import Database
 from enablebot.shared.errors import DatabaseError
 from enablebot.shared.metrics import Metrics
@@ -15,14 +18,20 @@ PRUNE_SECONDS = 3600.0
 DEDUPE_DAYS = 7
 DONE_DAYS = 7
 PRUNED_AT_ONCE = 5000
+# Slack's signatures are refused when they are five minutes off; a clock that is one minute off is on its way there.
+MOST_SKEW_SECONDS = 60.0
 
 
 class Upkeep:
     """Two quiet loops; what fails is tried again at the next turn."""
 
-    def __init__(self, database: Database, metrics: Metrics) -> None:
+    def __init__(
+        self, database: Database, metrics: Metrics, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._database = database
         self._metrics = metrics
+        self._now = now
+        self._is_skewed = False
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -37,15 +46,37 @@ class Upkeep:
 
     async def _show_depth(self) -> None:
         while True:
+            asked_at = self._now()
             try:
                 depth = await self._database.get_inbox_depth()
             except DatabaseError as error:
                 log.debug("The inbox could not be counted: %s", error.message)
             else:
-                for state in ("ready", "queued", "claimed", "set_aside"):
+                for state in ("ready", "queued", "held", "claimed", "set_aside"):
                     self._metrics.inbox_depth.labels(state).set(getattr(depth, state))
                 self._metrics.inbox_oldest_seconds.set(depth.oldest_seconds)
+                self._compare_clocks(depth, asked_at=asked_at, answered_at=self._now())
             await asyncio.sleep(DEPTH_SECONDS)
+
+    def _compare_clocks(self, depth: InboxDepthRow, *, asked_at: datetime, answered_at: datetime) -> None:
+        """Show how far our clock is from the database's, and complain once it is too far."""
+        # The database's time lies between our two: what the call took is not a difference.
+        ahead = (asked_at - depth.asked_at).total_seconds()
+        behind = (depth.asked_at - answered_at).total_seconds()
+        skew = max(ahead, 0.0) or -max(behind, 0.0)
+        self._metrics.clock_skew_seconds.set(skew)
+        if self._is_skewed == (abs(skew) > MOST_SKEW_SECONDS):
+            return
+        self._is_skewed = not self._is_skewed
+        if self._is_skewed:
+            log.warning(
+                "This machine's clock is %.0f s %s the database's. Events are scheduled by the database's, but "
+                "requests of Slack are refused by ours once it is 300 s wrong. Synchronise it (NTP)",
+                abs(skew),
+                "ahead of" if skew > 0 else "behind",
+            )
+        else:
+            log.info("This machine's clock agrees with the database's again, within %.0f s", MOST_SKEW_SECONDS)
 
     async def _prune(self) -> None:
         while True:

@@ -9,76 +9,46 @@ import logging
 import os
 import random
 import socket
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from secrets import token_hex
-from typing import Protocol
 from uuid import UUID
 
-from enablebot.api.gathering import Gathering
+from enablebot.api.claims import Claim, Claims
+from enablebot.api.failures import described, unless_ours
+from enablebot.api.handling import Handlers, Handling
+from enablebot.api.leases import Leases
+from enablebot.api.outage import SlackOutage
+from enablebot.api.settling import Settlements, Settling
+from enablebot.api.suspects import is_suspect, part
 from enablebot.config.settings import WorkerSettings
-from enablebot.shared.database.models import ClaimedEventRow, EventOutcome, Settlement
+from enablebot.shared.database.models import ClaimedEventRow
 from enablebot.shared.database.operations import Database
-from enablebot.shared.errors import DatabaseError, DataRefused, EnableBotError, SlackRateLimited, StaleClaim
+from enablebot.shared.errors import StaleClaim
 from enablebot.shared.logging import bind
 from enablebot.shared.metrics import Metrics
-from enablebot.shared.models.question import Outcome
 
 log = logging.getLogger(__name__)
 
-# The database sets an event aside when it would have to hand it out once more.
-MOST_ATTEMPTS = 3
 SHORTEST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 5.0
-LONGEST_BACKOFF_SECONDS = 60.0
-_LONGEST_REASON = 300
-
-
-class BodyUnreadable(Exception):
-    """The stored body does not open: nobody can be answered, and trying again will not help."""
-
-
-class Handlers(Protocol):
-    """What the worker hands events to."""
-
-    async def handle(self, claimed: ClaimedEventRow) -> Outcome:
-        """Do what the event asks for; BodyUnreadable when it cannot even be read."""
-
-    async def give_up(self, claimed: ClaimedEventRow, reason: str) -> Outcome:
-        """Tell whoever waits that nothing more will be tried."""
-
-
-@dataclass(slots=True, eq=False)
-class _Claim:
-    row: ClaimedEventRow
-    task: "asyncio.Task[None] | None" = None
-    expiry: asyncio.TimerHandle | None = None
-    is_lost: bool = False
-    is_settling: bool = False
-
-    def hold_until(self, when: float) -> None:
-        """Stop the handler at this time of the loop's clock, unless it is moved on before."""
-        self.let_go()
-        self.expiry = asyncio.get_running_loop().call_at(when, self.lose)
-
-    def let_go(self) -> None:
-        if self.expiry is not None:
-            self.expiry.cancel()
-
-    def lose(self) -> None:
-        """Stop the handler: its event belongs to somebody else by now."""
-        self.is_lost = True
-        if self.task is not None:
-            self.task.cancel()
-
-
-@dataclass(frozen=True, slots=True)
-class _Settling:
-    row: ClaimedEventRow
-    outcome: EventOutcome
-    reason: str | None
-    delay_seconds: float
+# Between two looks while the database does not answer. With the longest a look may take, five seconds after its return
+# work flows again.
+SHORTEST_RECOVERY_SECONDS = 0.25
+LONGEST_RECOVERY_SECONDS = 1.0
+LONGEST_CLAIM_SECONDS = 3.0
+# Urgent events run beside the others, so that whoever wants an answer stopped need not wait until it ends by itself.
+URGENT_SLOTS = 4
+# While all slots are busy, every accepted event wakes us and few of them are urgent.
+URGENT_PAUSE_SECONDS = 0.05
+# Other processes accept urgent events, too, and may be gone before they handle them.
+LONGEST_BUSY_PAUSE_SECONDS = 1.0
+# Settled or not, no more claims than this many times the slots: a database that does not settle gets no more to settle.
+_MOST_CLAIMS = 4
+# Until an event that may have killed its process is looked at again, and the reason that keeps it known as such.
+_SUSPECT_SECONDS = 2.0
+_LOST = "lease_expired"
+_LONGEST_FAREWELL_SECONDS = 5.0
 
 
 class Worker:
@@ -91,25 +61,43 @@ class Worker:
         settings: WorkerSettings,
         *,
         metrics: Metrics,
+        outage: SlackOutage | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._database = database
-        self._handlers = handlers
         self._settings = settings
         self._metrics = metrics
+        self._outage = outage or SlackOutage(metrics, time_scale=settings.time_scale)
         self._jitter = jitter
         self._name = f"{socket.gethostname()[:40]}:{os.getpid()}:{token_hex(3)}"
-        self._claims: set[_Claim] = set()
-        self._settlements: Gathering[_Settling, Settlement] = Gathering(self._store_settlements)
+        self._claims = Claims()
+        self._settlements = Settlements(database, metrics)
+        self._handling = Handling(
+            handlers,
+            outage=self._outage,
+            on_set_aside=self._settlements.note_set_aside,
+            jitter=jitter,
+            time_scale=settings.time_scale,
+        )
+        self._leases = Leases(
+            database,
+            self._claims,
+            lease_seconds=settings.lease_seconds,
+            time_scale=settings.time_scale,
+            tell=handlers.signal,
+        )
         self._after_tenant: UUID | None = None
+        self._urgent_at = 0.0
+        self._failed_at: float | None = None
         self._wake = asyncio.Event()
-        self._is_draining = False
+        self._leaving = asyncio.Event()
         self._is_releasing = False
-        self._loops: list[asyncio.Task[None]] = []
+        self._claiming: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to claim."""
-        self._loops = [asyncio.create_task(self._claim_forever()), asyncio.create_task(self._renew_forever())]
+        self._claiming = asyncio.create_task(self._claim_forever())
+        self._leases.start()
 
     def wake(self) -> None:
         """Look into the inbox now: something was accepted, or a slot or lane became free."""
@@ -120,200 +108,173 @@ class Worker:
 
         May be called again where a first call was cut short.
         """
-        self._is_draining = True
+        self._leaving.set()
         self.wake()
-        if not self._loops:
+        if self._claiming is None:
             return
         deadline = asyncio.get_running_loop().time() + deadline_seconds
-        claiming, renewing = self._loops
         # The claim under way is waited for: what it brings has to be given back.
-        await self._wait_for({claiming}, until=deadline)
-        await self._wait_for(self._running(), until=deadline)
+        await _wait_for({self._claiming}, until=deadline)
+        await _wait_for(self._claims.tasks, until=deadline)
         self._is_releasing = True
-        left = self._running()
+        left = {claim.task for claim in self._claims.running if claim.task is not None}
         if left:
             log.info("Giving %d unfinished events back", len(left))
-        for task in (*left, claiming):
+        for task in (*left, self._claiming):
             task.cancel()
-        await self._wait_for({*left, claiming}, until=deadline + LONGEST_PAUSE_SECONDS)
-        renewing.cancel()
-        self._loops = []
+        # With those that are being settled already: cut off now, they would be done a second time.
+        await _wait_for({*self._claims.tasks, self._claiming}, until=deadline + _LONGEST_FAREWELL_SECONDS)
+        for task in self._claims.tasks:
+            task.cancel()
+        await asyncio.gather(*self._claims.tasks, return_exceptions=True)
+        await self._leases.aclose()
+        self._claiming = None
         await self._settlements.aclose()
 
-    async def _wait_for(self, tasks: set["asyncio.Task[None]"], *, until: float) -> None:
-        if tasks:
-            await asyncio.wait(tasks, timeout=max(0.0, until - asyncio.get_running_loop().time()))
-
     async def _claim_forever(self) -> None:
-        pause = SHORTEST_PAUSE_SECONDS
-        while not self._is_draining:
+        pause, recovery = SHORTEST_PAUSE_SECONDS, SHORTEST_RECOVERY_SECONDS
+        while not self._leaving.is_set():
             self._wake.clear()
-            free = self._settings.concurrency - len(self._claims)
-            claimed = await self._claim(free) if free > 0 else 0
-            if claimed and claimed == free:
-                continue
-            pause = SHORTEST_PAUSE_SECONDS if claimed else min(pause * 2, LONGEST_PAUSE_SECONDS)
             try:
-                async with asyncio.timeout(pause * self._settings.time_scale):
-                    await self._wake.wait()
-                pause = SHORTEST_PAUSE_SECONDS
-            except TimeoutError:
+                claimed, longest_pause = await self._claim_what_fits()
+            except Exception as error:
+                self._note_failure(error)
+                await self._sleep_for(self._leaving, recovery * (0.75 + self._jitter() / 2))
+                recovery = min(recovery * 2, LONGEST_RECOVERY_SECONDS)
                 continue
+            recovery = SHORTEST_RECOVERY_SECONDS
+            pause = SHORTEST_PAUSE_SECONDS if claimed else min(pause * 2, LONGEST_PAUSE_SECONDS)
+            if await self._sleep_for(self._wake, min(pause, longest_pause)):
+                pause = SHORTEST_PAUSE_SECONDS
 
-    async def _claim(self, free: int) -> int:
-        # The database counts the lease from later than this, so ours never outlives it.
-        asked_at = asyncio.get_running_loop().time()
+    async def _sleep_for(self, event: asyncio.Event, seconds: float) -> bool:
+        """Whether the event came before the time was over."""
         try:
-            rows = await self._database.claim_events(
-                worker=self._name,
-                after_tenant=self._after_tenant,
-                limit=free,
-                tenant_cap=self._settings.tenant_concurrency,
-                lease_seconds=self._settings.lease_seconds,
-            )
-        except Exception as error:
-            log.warning("Could not look into the inbox: %s", _described(error), exc_info=_unless_ours(error))
-            return 0
-        for row in rows:
-            claim = _Claim(row)
-            claim.hold_until(asked_at + self._settings.lease_seconds)
-            claim.task = asyncio.create_task(self._work(claim))
-            self._claims.add(claim)
-            claim.task.add_done_callback(partial(self._done, claim))
-        if rows:
-            self._after_tenant = rows[-1].tenant_id
-        return len(rows)
+            async with asyncio.timeout(seconds * self._settings.time_scale):
+                return await event.wait()
+        except TimeoutError:
+            return False
 
-    def _done(self, claim: _Claim, _task: "asyncio.Task[None]") -> None:
+    async def _claim_what_fits(self) -> tuple[int, float]:
+        """Claim for the slots that are free; how many came, and how long at most until the next look."""
+        asked_at = asyncio.get_running_loop().time()
+        longest_pause = LONGEST_PAUSE_SECONDS
+        running = self._claims.running
+        urgent = sum(claim.is_urgent for claim in running)
+        free = self._settings.concurrency - (len(running) - urgent)
+        if self._outage.is_on:
+            # One event finds out whether Slack is back; for all others it would only cost attempts.
+            rest = self._outage.rest_left
+            free = 1 if rest == 0 and len(running) == urgent else 0
+            longest_pause = rest / self._settings.time_scale if rest > 0 else SHORTEST_PAUSE_SECONDS
+        free = min(free, _MOST_CLAIMS * self._settings.concurrency - len(self._claims))
+        if free > 0:
+            async with asyncio.timeout(LONGEST_CLAIM_SECONDS):
+                rows = await self._database.claim_events(
+                    worker=self._name,
+                    after_tenant=self._after_tenant,
+                    limit=free,
+                    tenant_cap=self._settings.tenant_concurrency,
+                    lease_seconds=self._settings.lease_seconds,
+                )
+        elif urgent >= URGENT_SLOTS:
+            rows = []
+        elif asked_at < self._urgent_at:
+            return 0, (self._urgent_at - asked_at) / self._settings.time_scale
+        else:
+            self._urgent_at = asked_at + URGENT_PAUSE_SECONDS
+            async with asyncio.timeout(LONGEST_CLAIM_SECONDS):
+                rows = await self._database.claim_urgent_events(
+                    worker=self._name,
+                    limit=URGENT_SLOTS - urgent,
+                    lease_seconds=self._settings.lease_seconds,
+                )
+            longest_pause = min(longest_pause, LONGEST_BUSY_PAUSE_SECONDS)
+        self._note_success(asked_at)
+        # The database counts the lease from later than `asked_at`, so ours never outlives it.
+        self._begin_all(rows, until=asked_at + self._settings.lease_seconds)
+        return len(rows), longest_pause
+
+    def _begin_all(self, rows: Sequence[ClaimedEventRow], *, until: float) -> None:
+        may_run, has_to_wait = part(rows, self._claims.running) if any(map(is_suspect, rows)) else (rows, [])
+        parted = {self._begin(row, self._put_back, until=until) for row in has_to_wait}
+        for row in may_run:
+            # Those that must not die with it have to be gone before it begins.
+            after = parted if is_suspect(row) else set()
+            self._begin(row, partial(self._work, after=after), until=until)
+            if row.attempts == 1:
+                self._metrics.event_wait_seconds.observe(row.waited_seconds)
+        ordinary = [row for row in rows if row.lane is not None]
+        if ordinary:
+            self._after_tenant = ordinary[-1].tenant_id
+
+    def _begin(
+        self, row: ClaimedEventRow, work: Callable[[Claim], Coroutine[None, None, None]], *, until: float
+    ) -> "asyncio.Task[None]":
+        claim = Claim(row)
+        claim.hold_until(until)
+        claim.task = asyncio.create_task(work(claim))
+        self._claims.add(claim)
+        claim.task.add_done_callback(partial(self._done, claim))
+        return claim.task
+
+    def _done(self, claim: Claim, _task: "asyncio.Task[None]") -> None:
         claim.let_go()
         self._claims.discard(claim)
         # A slot is free, and perhaps the next event of its lane may go.
         self.wake()
+        if claim.is_urgent:
+            self._leases.look()
 
-    def _running(self) -> set["asyncio.Task[None]"]:
-        return {claim.task for claim in self._claims if claim.task is not None}
-
-    async def _work(self, claim: _Claim) -> None:
+    async def _work(self, claim: Claim, *, after: set["asyncio.Task[None]"]) -> None:
         with bind(event_id=claim.row.event_key, tenant_id=claim.row.tenant_id):
             try:
-                settling = await self._handle(claim.row)
+                if after:
+                    await asyncio.wait(after)
+                with self._metrics.events_running.track_inprogress():
+                    settling = await self._handling.handle(claim.row)
             except StaleClaim:
                 log.info("Somebody else has taken over this event")
                 return
             except asyncio.CancelledError:
                 if claim.is_lost:
-                    log.warning("The lease on this event ran out, its handler was stopped")
+                    self._metrics.claims_lost.inc()
+                    log.warning("This event is no longer ours, its handler was stopped")
                     return
                 if not self._is_releasing:
                     raise
-                settling = _Settling(claim.row, "release", "the process is leaving", 0)
+                settling = Settling(claim.row, "release", "the process is leaving")
             if settling is None:
                 self._metrics.events_settled.labels("answered").inc()
                 return
             await self._settle(claim, settling)
 
-    async def _handle(self, row: ClaimedEventRow) -> _Settling | None:
-        """Let the handler do its work; None where it settled the event itself."""
-        try:
-            outcome = await self._handlers.handle(row)
-        except StaleClaim:
-            raise
-        except BodyUnreadable as error:
-            log.error("An event was set aside: %s", error)  # noqa: TRY400 - its cause says no more than this
-            return _Settling(row, "set_aside", _reason(str(error)), 0)
-        except Exception as error:
-            log.warning("Handling failed: %s", _described(error), exc_info=_unless_ours(error))
-            wait = error.retry_after if isinstance(error, SlackRateLimited) else 0.0
-            outcome = Outcome("retry", _described(error), wait)
-        if outcome.name == "retry":
-            if row.attempts >= MOST_ATTEMPTS:
-                outcome = await self._give_up(row, outcome.reason or "it failed three times")
-            else:
-                outcome = Outcome("retry", outcome.reason, max(outcome.delay_seconds, self._backoff(row.attempts)))
-        if outcome.name == "settled":
-            return None
-        return _Settling(row, outcome.name, _reason(outcome.reason), outcome.delay_seconds)
+    async def _put_back(self, claim: Claim) -> None:
+        with bind(event_id=claim.row.event_key, tenant_id=claim.row.tenant_id):
+            delay = _SUSPECT_SECONDS * (0.5 + self._jitter()) * self._settings.time_scale
+            await self._settle(claim, Settling(claim.row, "release", _LOST, delay))
 
-    async def _give_up(self, row: ClaimedEventRow, reason: str) -> Outcome:
-        try:
-            return await self._handlers.give_up(row, reason)
-        except StaleClaim:
-            raise
-        except Exception as error:
-            log.error("Giving up failed, too: %s", _described(error), exc_info=_unless_ours(error))  # noqa: TRY400 - as above
-            return Outcome("failed", reason)
-
-    def _backoff(self, attempts: int) -> float:
-        spread = 0.5 + self._jitter()
-        return min(2.0**attempts * spread, LONGEST_BACKOFF_SECONDS) * self._settings.time_scale
-
-    async def _settle(self, claim: _Claim, settling: _Settling) -> None:
-        # From here on the database decides whether this claim still counts; there is no handler left to stop.
+    async def _settle(self, claim: Claim, settling: Settling) -> None:
+        # From here on the database decides whether this claim still counts; there is no handler left to stop, and its
+        # slot is free for another.
         claim.is_settling = True
         claim.let_go()
-        while True:
-            try:
-                settlement = await self._settlements.add(settling)
-                break
-            except DataRefused:
-                log.exception("The reason of an outcome cannot be stored")
-                settling = _Settling(settling.row, settling.outcome, None, settling.delay_seconds)
-            except DatabaseError as error:
-                log.warning("Could not settle, trying again: %s", error.message)
-                await asyncio.sleep(SHORTEST_PAUSE_SECONDS)
-        self._metrics.events_settled.labels(settling.outcome if settlement == "settled" else "stale").inc()
-        if settlement == "stale":
-            log.info("Somebody else has settled this event")
-        elif settling.delay_seconds:
+        self.wake()
+        if await self._settlements.settle(settling) == "settled" and settling.delay_seconds:
             asyncio.get_running_loop().call_later(settling.delay_seconds, self.wake)
 
-    async def _store_settlements(self, settling: Sequence[_Settling]) -> list[Settlement]:
-        return await self._database.settle_events(
-            tenant_ids=[one.row.tenant_id for one in settling],
-            ids=[one.row.id for one in settling],
-            tokens=[one.row.claim_token for one in settling],
-            outcomes=[one.outcome for one in settling],
-            reasons=[one.reason for one in settling],
-            delays=[one.delay_seconds for one in settling],
-        )
+    def _note_failure(self, error: Exception) -> None:
+        self._metrics.claim_failures.inc()
+        if self._failed_at is None:
+            self._failed_at = asyncio.get_running_loop().time()
+            log.warning("Could not look into the inbox: %s", described(error), exc_info=unless_ours(error))
 
-    async def _renew_forever(self) -> None:
-        pause = self._settings.lease_seconds / 3
-        while True:
-            await asyncio.sleep(pause)
-            claims = [claim for claim in self._claims if not claim.is_settling]
-            if claims:
-                try:
-                    await self._renew(claims, within=pause)
-                except Exception as error:
-                    log.warning("Could not renew leases: %s", _described(error), exc_info=_unless_ours(error))
-
-    async def _renew(self, claims: Sequence[_Claim], *, within: float) -> None:
-        asked_at = asyncio.get_running_loop().time()
-        async with asyncio.timeout(within):
-            renewed = await self._database.renew_leases(
-                tenant_ids=[claim.row.tenant_id for claim in claims],
-                ids=[claim.row.id for claim in claims],
-                tokens=[claim.row.claim_token for claim in claims],
-                lease_seconds=self._settings.lease_seconds,
-            )
-        for claim, is_ours in zip(claims, renewed, strict=True):
-            if claim.is_settling or claim not in self._claims:
-                continue
-            if is_ours:
-                claim.hold_until(asked_at + self._settings.lease_seconds)
-            else:
-                claim.lose()
+    def _note_success(self, now: float) -> None:
+        if self._failed_at is not None:
+            log.warning("The inbox can be read again, after %.1f s", now - self._failed_at)
+            self._failed_at = None
 
 
-def _described(error: Exception) -> str:
-    return f"{error.code}: {error.message}" if isinstance(error, EnableBotError) else type(error).__name__
-
-
-def _unless_ours(error: Exception) -> Exception | None:
-    """Our own errors explain themselves; every other one is a fault whose place has to be found."""
-    return None if isinstance(error, EnableBotError) else error
-
-
-def _reason(text: str | None) -> str | None:
-    return None if text is None else text.replace("\0", "")[:_LONGEST_REASON]
+async def _wait_for(tasks: set["asyncio.Task[None]"], *, until: float) -> None:
+    if tasks:
+        await asyncio.wait(tasks, timeout=max(0.0, until - asyncio.get_running_loop().time()))

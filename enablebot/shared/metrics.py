@@ -14,6 +14,8 @@ from enablebot.shared.errors import NotFound, Unauthorized
 # Slack wants its answer within 3 s; these buckets show the way there.
 _ACK_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _ANSWER_SECONDS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 60.0)
+# From a wake-up to the age at which a question gets an apology instead.
+_WAIT_SECONDS = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0)
 
 
 class Metrics:
@@ -27,6 +29,41 @@ class Metrics:
         )
         self.events_settled = Counter(
             "enablebot_events_settled", "Events the worker finished with.", ["outcome"], registry=registry
+        )
+        self.events_set_aside = Counter(
+            "enablebot_events_set_aside",
+            "Events given up and kept, to be looked at and replayed.",
+            registry=registry,
+        )
+        self.events_running = Gauge(
+            "enablebot_events_running", "Events whose handler runs in this process.", registry=registry
+        )
+        self.event_wait_seconds = Histogram(
+            "enablebot_event_wait_seconds",
+            "From an event's acceptance to its first claim, by the database's clock.",
+            buckets=_WAIT_SECONDS,
+            registry=registry,
+        )
+        self.claims_lost = Counter(
+            "enablebot_claims_lost",
+            "Handlers stopped because their event was no longer theirs: taken over, dropped, or the lease ran out.",
+            registry=registry,
+        )
+        self.claim_failures = Counter(
+            "enablebot_claim_failures", "Looks into the inbox that the database did not answer.", registry=registry
+        )
+        self.workspaces_paused = Counter(
+            "enablebot_workspaces_paused", "Workspaces whose token Slack called dead.", registry=registry
+        )
+        self.slack_outage = Gauge(
+            "enablebot_slack_outage",
+            "1 while Slack answers nobody and questions wait for it, else 0.",
+            registry=registry,
+        )
+        self.clock_skew_seconds = Gauge(
+            "enablebot_clock_skew_seconds",
+            "How far this machine's clock is ahead of the database's.",
+            registry=registry,
         )
         self.ack_seconds = Histogram(
             "enablebot_ack_seconds",

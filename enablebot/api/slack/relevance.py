@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-RelevantKind = Literal["mention", "message", "lifecycle", "stop", "own_message", "interaction"]
+RelevantKind = Literal["mention", "message", "lifecycle", "stop", "delete", "own_message", "interaction"]
 
 RETRY_ACTION = "enablebot_retry"
 
@@ -103,6 +103,23 @@ def retry_pressed(payload: Mapping[str, Any]) -> Relevant | None:
     )
 
 
+def deleted_message(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The message that an event says was deleted, as it was before; None for every other event.
+
+    Under a message with replies Slack leaves a tombstone: then it tells of a change and not of a deletion.
+    https://docs.slack.dev/reference/events/message/message_deleted
+    """
+    previous = _mapping(event.get("previous_message"))
+    match event.get("subtype"):
+        case "message_deleted":
+            return previous
+        case "message_changed" if _mapping(event.get("message")).get("subtype") == "tombstone":
+            # Of a tombstone that changes again we have heard before.
+            return None if previous.get("subtype") == "tombstone" else previous
+        case _:
+            return None
+
+
 def mentions(text: object, user_id: str | None) -> bool:
     """Whether Slack's markup in `text` mentions this user."""
     return isinstance(text, str) and user_id is not None and (f"<@{user_id}>" in text or f"<@{user_id}|" in text)
@@ -112,6 +129,9 @@ def _message(
     envelope: Mapping[str, Any], event: Mapping[str, Any], event_key: str, audience: _Audience
 ) -> Relevant | None:
     channel = _matching(_ID, event.get("channel"))
+    deleted = deleted_message(event)
+    if deleted is not None:
+        return _deletion(envelope, deleted, event_key, audience, channel=channel)
     ts = _matching(_TS, event.get("ts"))
     thread_ts = _matching(_TS, event.get("thread_ts") or ts)
     user = _matching(_ID, event.get("user"))
@@ -125,7 +145,7 @@ def _message(
     if user == audience.bot_user_id:
         # Our own words come back as an event: never a question, but evidence that they arrived.
         kind, joins = "own_message", False
-    elif "bot_id" in event or "bot_profile" in event or user == _SLACKBOT:
+    elif _is_by_bot(event):
         # Two bots that answer each other would never stop.
         return None
     elif event.get("type") == "app_mention":
@@ -140,6 +160,31 @@ def _message(
     else:
         return None
     return _relevant(kind, event_key, envelope, audience, channel=channel, thread_ts=thread_ts, ts=ts, joins=joins)
+
+
+def _deletion(
+    envelope: Mapping[str, Any],
+    deleted: Mapping[str, Any],
+    event_key: str,
+    audience: _Audience,
+    *,
+    channel: str | None,
+) -> Relevant | None:
+    """A person took a message back. It opens no conversation: where we were not asked, there is nothing to withdraw."""
+    ts = _matching(_TS, deleted.get("ts"))
+    thread_ts = _matching(_TS, deleted.get("thread_ts") or ts)
+    user = _matching(_ID, deleted.get("user"))
+    if channel is None or ts is None or thread_ts is None or user in {None, audience.bot_user_id}:
+        return None
+    if _is_by_bot(deleted):
+        return None
+    found = _relevant("delete", event_key, envelope, audience, channel=channel, thread_ts=thread_ts, ts=ts, joins=False)
+    # The message itself has a key already; this is another event about it.
+    return replace(found, message_key=f"deleted:{channel}:{ts}")
+
+
+def _is_by_bot(message: Mapping[str, Any]) -> bool:
+    return "bot_id" in message or "bot_profile" in message or message.get("user") == _SLACKBOT
 
 
 def _relevant(

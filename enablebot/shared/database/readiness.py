@@ -4,6 +4,7 @@ import logging
 
 from enablebot.shared.database import errors
 from enablebot.shared.database.init_db import migrations
+from enablebot.shared.database.models import SchemaVersionRow
 from enablebot.shared.database.operations import Database, operation_names
 from enablebot.shared.errors import DatabaseError, SchemaMissing
 
@@ -31,12 +32,27 @@ class SchemaCheck:
 
 
 async def refuse_old_schema(database: Database) -> None:
-    """Raise SchemaMissing where the schema is absent or older than this release; a newer one is none of our concern."""
+    """Raise SchemaMissing where the schema is absent or older than this release; a newer one is none of our concern.
+
+    Raises DatabaseError where commits of our login may be lost.
+    """
     found = await database.schema_version(functions=operation_names())
+    _refuse_lossy_commits(found)
     if found.missing:
         raise errors.outdated(f"its functions lack {', '.join(found.missing)}")
     if found.version < migrations()[-1].version:
         raise errors.outdated(f"it is at migration {found.version} of {migrations()[-1].version}")
+
+
+def _refuse_lossy_commits(found: SchemaVersionRow) -> None:
+    # Weaker settings than the default keep what one server's crash leaves; only `off` acknowledges what is nowhere yet.
+    if found.synchronous_commit == "off":
+        raise DatabaseError(
+            "The database acknowledges commits before they are on disk (synchronous_commit is off), so that a crash of "
+            "the server would lose events Slack was told are stored. Turn it on for our login: "
+            "`alter role <login> set synchronous_commit = on`, or reset it where it was set: `alter role … reset "
+            "synchronous_commit`, `alter database … reset synchronous_commit`, or postgresql.conf."
+        )
 
 
 async def refuse_open_walls(database: Database) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
-EventKind = Literal["message", "mention", "interaction", "lifecycle", "stop"]
+EventKind = Literal["message", "mention", "interaction", "lifecycle", "stop", "delete"]
 
 Verdict = Literal["accepted", "duplicate", "not_ours"]
 

@@ -85,6 +85,28 @@ def reply(text: str = "and then?", *, to: str = ROOT, **fields: Any) -> dict[str
     return message(text, **{"thread_ts": to, **fields})
 
 
+def deletion(deleted: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """The inner event by which Slack tells that a message was deleted."""
+    told = {
+        "type": "message",
+        "subtype": "message_deleted",
+        "hidden": True,
+        "channel": deleted["channel"],
+        "channel_type": deleted["channel_type"],
+        "ts": next_ts(),
+        "deleted_ts": deleted["ts"],
+        "previous_message": {name: deleted[name] for name in deleted if name not in ("channel", "channel_type")},
+        **fields,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def tombstone(deleted: dict[str, Any]) -> dict[str, Any]:
+    """The same for a message with replies, of which a tombstone is left."""
+    left = {"type": "message", "subtype": "tombstone", "user": "USLACKBOT", "hidden": True, "ts": deleted["ts"]}
+    return deletion(deleted, subtype="message_changed", deleted_ts=None, message={**left, "thread_ts": deleted["ts"]})
+
+
 def pressed_retry(*, team: str = TEAM, value: str = "an-answer", **fields: Any) -> dict[str, Any]:
     """A press on the Retry button as the interactions URL gets it."""
     return {

@@ -8,31 +8,34 @@ from uuid import UUID
 
 import pytest
 
+from enablebot.api.handling import BodyUnreadable, RunningSignal
 from enablebot.api.slack.handlers.dispatch import Dispatch
 from enablebot.api.slack.handlers.interactions import ANSWERING_AGAIN, QUESTION_GONE
 from enablebot.api.slack.intake import Intake
 from enablebot.api.slack.markup import plain_text
 from enablebot.api.slack.relevance import relevance, retry_pressed
-from enablebot.api.worker import BodyUnreadable
 from enablebot.sandbox.app import Installed, Sandbox, SandboxConfig
 from enablebot.sandbox.server import running
-from enablebot.shared.database.models import ClaimedEventRow
+from enablebot.shared.database.models import ClaimedEventRow, Signal
 from enablebot.shared.database.operations import Database
 from enablebot.shared.encryption.keyring import Keyring, generate_master_key
 from enablebot.shared.errors import SlackTokenDead
 from enablebot.shared.installations import Installations, NotInstalled
+from enablebot.shared.metrics import Metrics
 from enablebot.shared.models.question import Outcome, Question
 from enablebot.shared.sensitive import Sensitive
 from enablebot.shared.slack.client import SlackClients
 from enablebot.tests.api.slack_side import (
     ROOT,
     bot_of,
+    deletion,
     direct,
     envelope,
     install,
     message,
     pressed_retry,
     reply,
+    tombstone,
     written,
 )
 
@@ -50,6 +53,9 @@ class Answers:
     asked: list[Question] = field(default_factory=list)
     given_up: list[tuple[Question, str]] = field(default_factory=list)
     stopped: list[tuple[UUID, str, str]] = field(default_factory=list)
+    withdrawn: list[tuple[UUID, str, str]] = field(default_factory=list)
+    signalled: list[tuple[UUID, int, str]] = field(default_factory=list)
+    writes_here: bool = True
 
     async def answer(self, question: Question) -> Outcome:
         self.asked.append(question)
@@ -63,7 +69,15 @@ class Answers:
 
     def stop(self, tenant_id: UUID, *, channel: str, thread_ts: str) -> bool:
         self.stopped.append((tenant_id, channel, thread_ts))
-        return True
+        return self.writes_here
+
+    def withdraw(self, tenant_id: UUID, *, channel: str, question_ts: str) -> bool:
+        self.withdrawn.append((tenant_id, channel, question_ts))
+        return self.writes_here
+
+    def signal(self, tenant_id: UUID, event_id: int, signal: RunningSignal) -> bool:
+        self.signalled.append((tenant_id, event_id, signal))
+        return self.writes_here
 
 
 @dataclass
@@ -75,10 +89,14 @@ class Surfaces:
     tenant_id: UUID
     installed: Installed
     answers: Answers = field(default_factory=Answers)
+    metrics: Metrics = field(default_factory=Metrics)
 
     @property
     def dispatch(self) -> Dispatch:
-        return Dispatch(self.installations, self.slack, self.answers)
+        return self.dispatch_with(self.installations)
+
+    def dispatch_with(self, installations: Installations) -> Dispatch:
+        return Dispatch(self.database, installations, self.slack, self.answers, metrics=self.metrics)
 
     async def claim(self, event: Any, *, team: str = ACME, **fields: Any) -> ClaimedEventRow:
         """Accept an event and claim it."""
@@ -202,11 +220,50 @@ async def test_without_an_installation_a_question_is_dropped_and_slack_not_calle
     assert not surfaces.sandbox.ledger.calls
 
 
-async def test_a_dead_token_ends_the_installation_and_drops_the_question(surfaces: Surfaces) -> None:
-    surfaces.answers.failure = SlackTokenDead("dead", method="chat.postMessage", slack_code="token_revoked")
-    outcome = await surfaces.handle(direct())
-    assert outcome == Outcome("dropped", "chat.postMessage: token_revoked")
+DEAD = SlackTokenDead("dead", method="chat.postMessage", slack_code="token_revoked")
+
+
+async def test_a_dead_token_pauses_the_workspace_and_puts_the_question_back(
+    surfaces: Surfaces, caplog: pytest.LogCaptureFixture
+) -> None:
+    surfaces.answers.failure = DEAD
+    first, second = await surfaces.claim(direct()), await surfaces.claim(direct())
+    assert (await surfaces.dispatch.handle(first)).name == "release"
     assert not await surfaces.is_installed()
+    assert (await surfaces.installations.route_of_tenant(surfaces.tenant_id)).status == "paused"
+    # The next one finds no token; it is put back as well, and nobody complains twice.
+    assert (await surfaces.dispatch.handle(second)).name == "release"
+    assert len(surfaces.answers.asked) == 1
+    assert caplog.text.count("The workspace is paused") == 1
+    assert surfaces.metrics.registry.get_sample_value("enablebot_workspaces_paused_total") == 1
+
+
+async def test_what_another_process_paused_is_put_back_though_this_one_remembers_it_as_active(
+    surfaces: Surfaces,
+) -> None:
+    claimed = await surfaces.claim(direct())
+    await surfaces.installations.route_of_tenant(surfaces.tenant_id)
+    elsewhere = Installations(surfaces.database, surfaces.installations._keyring)
+    assert await elsewhere.pause_with_dead_token(await elsewhere.bot(surfaces.tenant_id), reason="token_revoked")
+    assert (await surfaces.dispatch.handle(claimed)).name == "release"
+
+
+async def test_the_end_of_a_paused_workspace_is_its_end(surfaces: Surfaces) -> None:
+    surfaces.answers.failure = DEAD
+    claimed = await surfaces.claim(direct())
+    assert (await surfaces.dispatch.handle(claimed)).name == "release"
+    later = int(datetime.now(UTC).timestamp()) + 2
+    assert (await surfaces.handle({"type": "app_uninstalled"}, event_time=later)).name == "done"
+    assert (await surfaces.dispatch.handle(claimed)).name == "dropped"
+
+
+async def test_paused_within_the_second_of_the_installation_an_uninstall_still_ends_it(surfaces: Surfaces) -> None:
+    credentials = await surfaces.installations.bot(surfaces.tenant_id)
+    claimed = await surfaces.claim(direct())
+    assert await surfaces.installations.pause_with_dead_token(credentials, reason="token_revoked")
+    same_second = int(credentials.installed_at.timestamp())
+    assert (await surfaces.handle({"type": "app_uninstalled"}, event_time=same_second)).name == "done"
+    assert (await surfaces.dispatch.handle(claimed)).name == "dropped"
 
 
 async def test_a_token_that_was_replaced_meanwhile_is_tried_again_with_the_new_one(surfaces: Surfaces) -> None:
@@ -214,15 +271,15 @@ async def test_a_token_that_was_replaced_meanwhile_is_tried_again_with_the_new_o
     await surfaces.installations.bot(surfaces.tenant_id)
     elsewhere = Installations(surfaces.database, surfaces.installations._keyring)
     await install(elsewhere, ACME, bot_token=Sensitive("xoxb-newer"))
-    surfaces.answers.failure = SlackTokenDead("dead", method="chat.postMessage", slack_code="token_revoked")
-    assert (await surfaces.dispatch.handle(claimed)).name == "retry"
+    surfaces.answers.failure = DEAD
+    assert (await surfaces.dispatch.handle(claimed)).name == "release"
     assert (await surfaces.installations.bot(surfaces.tenant_id)).token.reveal() == "xoxb-newer"
 
 
 async def test_a_body_sealed_with_a_key_we_lack_is_unreadable_and_names_the_key(surfaces: Surfaces) -> None:
     claimed = await surfaces.claim(direct())
     other_keys = Keyring.parse(generate_master_key(datetime(2027, 1, 1, tzinfo=UTC).date()))
-    stranger = Dispatch(Installations(surfaces.database, other_keys), surfaces.slack, surfaces.answers)
+    stranger = surfaces.dispatch_with(Installations(surfaces.database, other_keys))
     with pytest.raises(BodyUnreadable, match="k20261122"):
         await stranger.handle(claimed)
 
@@ -277,6 +334,75 @@ async def test_the_stop_button_reaches_the_running_answer_and_the_session(surfac
 async def test_a_stop_is_done_even_if_slack_does_not_show_it(surfaces: Surfaces) -> None:
     event = {"type": "agent_session_stopped", "channel": "D0NOWHERE", "thread_ts": ROOT}
     assert (await surfaces.handle(event)).name == "done"
+
+
+async def running_elsewhere(surfaces: Surfaces, claimed: ClaimedEventRow) -> Signal | None:
+    """What the process that holds this claim is told at its next look."""
+    (signal,) = await surfaces.database.read_signals(
+        tenant_ids=[claimed.tenant_id], ids=[claimed.id], tokens=[claimed.claim_token]
+    )
+    return signal
+
+
+async def test_a_stop_reaches_an_answer_that_another_process_writes(surfaces: Surfaces) -> None:
+    surfaces.answers.writes_here = False
+    here, beside = await surfaces.claim(direct(ts=ROOT)), await surfaces.claim(direct())
+    event = {"type": "agent_session_stopped", "channel": "D0ADA", "thread_ts": ROOT}
+    assert (await surfaces.handle(event)).name == "done"
+    assert await running_elsewhere(surfaces, here) == "stop"
+    assert await running_elsewhere(surfaces, beside) is None
+
+
+async def test_a_stop_is_done_in_a_workspace_without_a_token(surfaces: Surfaces) -> None:
+    credentials = await surfaces.installations.bot(surfaces.tenant_id)
+    assert await surfaces.installations.pause_with_dead_token(credentials, reason="token_revoked")
+    event = {"type": "agent_session_stopped", "channel": "D0ADA", "thread_ts": ROOT}
+    assert (await surfaces.handle(event)).name == "done"
+    assert not surfaces.sandbox.ledger.calls
+
+
+@pytest.mark.parametrize("deleted", [deletion, tombstone])
+async def test_a_deleted_question_is_withdrawn_here_and_everywhere(
+    surfaces: Surfaces, deleted: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    question = direct(ts=ROOT)
+    await surfaces.claim(question)
+    outcome = await surfaces.handle(deleted(question))
+    assert (outcome.name, outcome.reason) == ("done", "withdrawn")
+    assert surfaces.answers.withdrawn == [(surfaces.tenant_id, "D0ADA", ROOT)]
+    assert surfaces.answers.asked == []
+    assert not surfaces.sandbox.ledger.calls
+
+
+async def test_a_deletion_where_we_take_no_part_is_none_of_ours(surfaces: Surfaces) -> None:
+    whole = envelope(deletion(message("not to us")), team=ACME)
+    relevant = relevance(whole)
+    assert relevant is not None
+    assert await Intake(surfaces.database, surfaces.installations).accept(relevant, written(whole)) == "not_ours"
+
+
+async def test_what_another_process_heard_is_passed_on_to_the_answer(surfaces: Surfaces) -> None:
+    claimed = await surfaces.claim(direct())
+    assert surfaces.dispatch.signal(claimed, "stop")
+    surfaces.answers.writes_here = False
+    assert not surfaces.dispatch.signal(claimed, "withdraw")
+    assert surfaces.answers.signalled == [
+        (surfaces.tenant_id, claimed.id, "stop"),
+        (surfaces.tenant_id, claimed.id, "withdraw"),
+    ]
+
+
+async def test_a_question_knows_how_long_it_has_waited_by_the_databases_clock(surfaces: Surfaces) -> None:
+    claimed = await surfaces.claim(direct())
+    await surfaces.dispatch.handle(claimed.model_copy(update={"waited_seconds": 77.5}))
+    (question,) = surfaces.answers.asked
+    assert question.waited_seconds == 77.5
+
+
+@pytest.mark.parametrize("kind", ["stop", "delete", "lifecycle"])
+async def test_what_nobody_waits_for_is_set_aside_when_it_is_given_up(surfaces: Surfaces, kind: str) -> None:
+    claimed = (await surfaces.claim(direct())).model_copy(update={"kind": kind})
+    assert await surfaces.dispatch.give_up(claimed, "it failed") == Outcome("set_aside", "it failed")
 
 
 @pytest.fixture

@@ -4,27 +4,45 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import assert_never
 
+from enablebot.api.handling import RunningSignal
+from enablebot.api.slack.handlers.deletion import withdraw_deleted
 from enablebot.api.slack.handlers.interactions import answer_again, give_up_again
 from enablebot.api.slack.handlers.lifecycle import end_installation
 from enablebot.api.slack.handlers.messages import Answering, answer_message, give_up_message
 from enablebot.api.slack.handlers.opened import OpenedEvent, open_event
-from enablebot.api.slack.handlers.stop import stop_answer
+from enablebot.api.slack.handlers.stop import show_idle, stop_answer
 from enablebot.shared.database.models import ClaimedEventRow
+from enablebot.shared.database.operations import Database
 from enablebot.shared.errors import SlackTokenDead
 from enablebot.shared.installations import BotCredentials, Installations, NotInstalled
+from enablebot.shared.metrics import Metrics
 from enablebot.shared.models.question import Outcome
 from enablebot.shared.slack.client import SlackClients
 
 log = logging.getLogger(__name__)
 
 
+# Until an event whose workspace is between two installations is looked at again.
+BETWEEN_TOKENS_SECONDS = 1.0
+
+
 class Dispatch:
     """Hands each claimed event to its surface."""
 
-    def __init__(self, installations: Installations, slack: SlackClients, answering: Answering) -> None:
+    def __init__(
+        self,
+        database: Database,
+        installations: Installations,
+        slack: SlackClients,
+        answering: Answering,
+        *,
+        metrics: Metrics,
+    ) -> None:
+        self._database = database
         self._installations = installations
         self._slack = slack
         self._answering = answering
+        self._metrics = metrics
 
     async def handle(self, claimed: ClaimedEventRow) -> Outcome:
         """Do what the event asks for; BodyUnreadable when it does not open."""
@@ -35,7 +53,11 @@ class Dispatch:
             case "interaction":
                 return await self._speak(event, lambda bot: answer_again(event, bot, self._slack, self._answering))
             case "stop":
-                return await self._speak(event, lambda bot: stop_answer(event, bot, self._slack, self._answering))
+                outcome = await stop_answer(event, self._database, self._answering)
+                await self._speak(event, lambda bot: show_idle(event, bot, self._slack))
+                return outcome
+            case "delete":
+                return await withdraw_deleted(event, self._database, self._answering)
             case "lifecycle":
                 return await end_installation(event, self._installations, self._slack)
             case _:
@@ -51,25 +73,41 @@ class Dispatch:
                 return await self._speak(
                     event, lambda bot: give_up_again(event, bot, self._slack, self._answering, reason)
                 )
-            case "stop" | "lifecycle":
-                return Outcome("failed", reason)
+            case "stop" | "delete" | "lifecycle":
+                return Outcome("set_aside", reason)
             case _:
                 assert_never(claimed.kind)
 
+    def signal(self, claimed: ClaimedEventRow, signal: RunningSignal) -> bool:
+        """Pass on what a person wants of an answer that this process writes; another process heard it."""
+        return self._answering.signal(claimed.tenant_id, claimed.id, signal)
+
     async def _speak(self, event: OpenedEvent, act: Callable[[BotCredentials], Awaitable[Outcome]]) -> Outcome:
-        """Act with the workspace's token, and end the installation when Slack says that the token is dead."""
+        """Act with the workspace's token. A workspace whose token is dead waits for a new one, and loses nothing."""
         try:
             credentials = await self._installations.bot(event.row.tenant_id)
         except NotInstalled:
-            return Outcome("dropped", "not installed any more")
+            return await self._without_token(event)
         try:
             return await act(credentials)
         except NotInstalled:
-            return Outcome("dropped", "not installed any more")
+            return await self._without_token(event)
         except SlackTokenDead as error:
             reason = f"{error.method}: {error.slack_code}"
-            if await self._installations.end_with_dead_token(credentials, reason=reason):
-                log.warning("Slack no longer accepts a workspace's token (%s); the installation is ended", reason)
-                return Outcome("dropped", reason)
-            # A newer installation has replaced the token meanwhile, or somebody else ended this one.
-            return Outcome("retry", reason)
+            if await self._installations.pause_with_dead_token(credentials, reason=reason):
+                self._metrics.workspaces_paused.inc()
+                log.warning(
+                    "Slack no longer accepts a workspace's token (%s). The workspace is paused: its questions wait "
+                    "until somebody adds the app again, or are dropped when it is removed",
+                    reason,
+                )
+            return await self._without_token(event)
+
+    async def _without_token(self, event: OpenedEvent) -> Outcome:
+        """Whether the event still has somebody to speak for, asked of the database and not of what is remembered."""
+        self._installations.forget(event.row.tenant_id)
+        route = await self._installations.route_of_tenant(event.row.tenant_id)
+        if route.status == "uninstalled":
+            return Outcome("dropped", "not installed any more")
+        # Paused, it is not claimed again before the workspace has a token; otherwise it has a new one already.
+        return Outcome("release", "the workspace's token is dead", BETWEEN_TOKENS_SECONDS)

@@ -7,10 +7,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from enablebot.api.handling import BodyUnreadable
 from enablebot.api.slack.handlers.messages import Answering, read_question
 from enablebot.api.slack.handlers.opened import OpenedEvent
 from enablebot.api.slack.relevance import Relevant, retry_pressed
-from enablebot.api.worker import BodyUnreadable
 from enablebot.shared.errors import SlackError, SlackRefused, SlackTokenDead
 from enablebot.shared.installations import BotCredentials
 from enablebot.shared.models.question import Outcome, Question

@@ -24,23 +24,27 @@ async def end_installation(event: OpenedEvent, installations: Installations, sla
     installations.forget(tenant_id)
     installed_at = (await installations.route_of_tenant(tenant_id)).installed_at
     if installed_at is not None and happened_at <= installed_at < happened_at + timedelta(seconds=1):
-        return await _ask_slack(tenant_id, installations, slack, kind)
+        return await _ask_slack(tenant_id, installed_at, installations, slack, kind)
     if await installations.end(tenant_id, event_time=happened_at, reason=kind):
         log.info("The app was removed; its tokens are deleted")
         return Outcome("done", kind)
     return Outcome("done", "ended before, or older than the installation")
 
 
-async def _ask_slack(tenant_id: UUID, installations: Installations, slack: SlackClients, kind: str) -> Outcome:
+async def _ask_slack(
+    tenant_id: UUID, installed_at: datetime, installations: Installations, slack: SlackClients, kind: str
+) -> Outcome:
     """Slack tells whole seconds: within the second of the installation only Slack knows which of the two came last."""
     try:
         credentials = await installations.bot(tenant_id)
     except NotInstalled:
-        return Outcome("done", "ended before")
+        # Paused, because its token was found dead before this event came; nobody waits for a new one any more.
+        await installations.end(tenant_id, event_time=installed_at, reason=kind)
+        return Outcome("done", kind)
     try:
         await slack.for_workspace(token=credentials.token, team_id=credentials.team_id).auth_test()
     except SlackTokenDead:
-        await installations.end_with_dead_token(credentials, reason=kind)
+        await installations.end(tenant_id, event_time=credentials.installed_at, reason=kind)
         return Outcome("done", kind)
     return Outcome("done", "older than the installation")
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol, cast, get_args
 from uuid import UUID
 
+from enablebot.api.handling import BodyUnreadable, RunningSignal
 from enablebot.api.slack.handlers.opened import OpenedEvent
 from enablebot.api.slack.markup import plain_text
-from enablebot.api.worker import BodyUnreadable
 from enablebot.shared.installations import BotCredentials, Route
 from enablebot.shared.models.question import ChannelType, Outcome, Question
 
@@ -21,7 +21,13 @@ class Answering(Protocol):
         """Say that no answer will come."""
 
     def stop(self, tenant_id: UUID, *, channel: str, thread_ts: str) -> bool:
-        """Stop the answer being written there, if this process writes it."""
+        """Stop the answer being written there; False where this process writes none."""
+
+    def withdraw(self, tenant_id: UUID, *, channel: str, question_ts: str) -> bool:
+        """End the answer to a question that was deleted; False where this process writes none."""
+
+    def signal(self, tenant_id: UUID, event_id: int, signal: RunningSignal) -> bool:
+        """The same two, for an event of this process by what another one heard; False while nothing is written."""
 
 
 async def answer_message(event: OpenedEvent, credentials: BotCredentials, answering: Answering) -> Outcome:
@@ -65,6 +71,7 @@ def read_question(event: OpenedEvent, credentials: BotCredentials) -> Question:
         in_thread=thread_ts != ts,
         bot_user_id=credentials.bot_user_id,
         is_external=_is_external(message, event.route),
+        waited_seconds=row.waited_seconds,
     )
 
 

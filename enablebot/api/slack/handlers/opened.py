@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from enablebot.api.handling import BodyUnreadable
 from enablebot.api.slack.payloads import read_object
-from enablebot.api.worker import BodyUnreadable
 from enablebot.shared.database.models import ClaimedEventRow
 from enablebot.shared.encryption.encryption import Place
 from enablebot.shared.errors import BadRequest, KeyMissing, NotFound, SealBroken
