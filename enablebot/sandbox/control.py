@@ -32,6 +32,7 @@ def control_routes(sandbox: Sandbox) -> Mount:
         "ledger": lambda _: sandbox.ledger.as_json(),
         "faults": lambda _: {"faults": sandbox.faults.left()},
         "crowd": lambda _: sandbox.crowd.as_json(),
+        "progress": lambda _: control.progress(),
         "shown": lambda _: {"messages": control.shown()},
     }
     acting: dict[str, Callable[[Json], Awaitable[Json]]] = {
@@ -221,6 +222,15 @@ class Control:
     async def set_faults(self, given: Json) -> Json:
         self._sandbox.faults.replace(given["faults"])
         return {"faults": self._sandbox.faults.left()}
+
+    def progress(self) -> Json:
+        """How far a talk and its delivery are, in numbers, cheap enough to be asked all the time."""
+        return {
+            "talking": self._sandbox.crowd.is_talking,
+            "said": len(self._sandbox.crowd.said),
+            "sent": len(self._sandbox.ledger.deliveries),
+            "under_way": self._sandbox.delivery.under_way,
+        }
 
     def shown(self) -> list[Json]:
         """Every message of the bot that people can see, in every workspace, with the workspace whose bot it is."""

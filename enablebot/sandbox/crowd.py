@@ -67,7 +67,7 @@ class Crowd:
             raise ValueError("the crowd is talking already")
         if not self.teams:
             raise ValueError("there is no crowd: make workspaces first")
-        chosen = dict(mix or USUAL_MIX)
+        chosen = {str(talk): weight for talk, weight in (mix or USUAL_MIX).items()}
         unknown = set(chosen) - set(get_args(Talk))
         if unknown:
             raise ValueError(f"a crowd does not know how to {', '.join(sorted(unknown))}")

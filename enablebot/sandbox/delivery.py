@@ -83,7 +83,10 @@ class AppDelivery:
             type=str(inner.get("type") if isinstance(event, dict) else envelope.get("type")),
             team=envelope.get("team_id"),
             at=self._clock.now(),
-            **{name: str(inner.get(name) or "") for name in ("channel", "ts", "user", "subtype")},
+            channel=str(inner.get("channel") or ""),
+            ts=str(inner.get("ts") or ""),
+            user=str(inner.get("user") or ""),
+            subtype=str(inner.get("subtype") or ""),
         )
         verdict = self.traffic.admit(str(entry.team), now=entry.at)
         entry.finished = verdict != "send"
@@ -137,6 +140,11 @@ class AppDelivery:
         if verified:
             self.traffic.enable()
         return verified
+
+    @property
+    def under_way(self) -> int:
+        """How many events are not finished yet."""
+        return len(self._tasks)
 
     async def settled(self) -> None:
         """Returns when no delivery is under way any more, repetitions included."""

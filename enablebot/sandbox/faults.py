@@ -10,6 +10,8 @@ import orjson
 
 FaultKind = Literal["status", "error", "ratelimit", "lost_answer", "hang", "cut", "reset", "slow", "drip", "garbage"]
 
+Loss = Literal["close", "reset", "half", "hang"]
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -22,7 +24,8 @@ class Fault:
     status       HTTP `status`, no effect
     error        an ordinary answer that carries `error`, no effect
     ratelimit    429 with `Retry-After: retry_after`, no effect
-    lost_answer  the effect happens, the connection closes without an answer
+    lost_answer  the effect happens, its answer is lost as `lost` says: the connection closes without a byte of it, is
+                 reset, closes in mid-answer (`half`), or stays silent for `seconds` (`hang`)
     hang         no answer and no effect for `seconds` (0: until the caller leaves)
     cut          a stream stops after `after_events` events without its last one
     reset        the connection is reset, no effect
@@ -42,10 +45,13 @@ class Fault:
     after_events: int = 0
     team: str = ""
     containing: str = ""
+    lost: Loss = "close"
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(FaultKind):
             raise ValueError(f"unknown kind of fault {self.kind!r}; choose one of {', '.join(get_args(FaultKind))}")
+        if self.lost not in get_args(Loss):
+            raise ValueError(f"unknown way to lose an answer {self.lost!r}; choose one of {', '.join(get_args(Loss))}")
 
     def concerns(self, method: str, *, team: str | None, said: Any) -> bool:
         """Whether a call of `method` counts for this rule."""

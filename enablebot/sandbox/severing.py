@@ -1,4 +1,4 @@
-"""Losing a connection on purpose: the caller sees it close, and not one byte of an answer."""
+"""Losing a connection on purpose: the caller sees it close, before an answer or in the middle of it."""
 
 from __future__ import annotations
 
@@ -37,6 +37,26 @@ def sever(scope: Scope) -> None:
     transport: asyncio.Transport | None = scope.get("extensions", {}).get(_KEY)
     if transport is not None:
         transport.abort()
+
+
+class Halved(Response):
+    """An answer of which the headers and half of the body arrive before the connection closes."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__()
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        transport: asyncio.Transport | None = scope.get("extensions", {}).get(_KEY)
+        if transport is None:
+            raise SeveredInProcess("the sandbox cut this answer on purpose")
+        answer, body = self._answer, bytes(self._answer.body)
+        await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
+        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+        # Not abort(): what was written has to arrive.
+        transport.close()
+        while (await receive())["type"] != "http.disconnect":
+            pass
 
 
 class Severed(Response):

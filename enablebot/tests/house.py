@@ -61,6 +61,7 @@ BUSY = Plan(
     has_web=False,
     in_memory=True,
     model_delay_ms=0,
+    time_scale=0.02,
     environ={"WORKER_TIME_SCALE": "0.05"},
     sandbox_flags=("--without-rate-limits", "--kept", "1000000"),
 )
@@ -197,7 +198,7 @@ async def _built(
         settings,
         environ=os.environ
         | {"WORKER_LEASE_SECONDS": str(plan.lease_seconds), "LOG_FORMAT": "json", "ENVIRONMENT": "development"}
-        | plan.environ,
+        | dict(plan.environ),
         database={"DATABASE_URL": services_url, "DATABASE_ADMIN_URL": admin_url},
         ports=ports,
         credentials=sandbox_credentials(data_dir),

@@ -17,7 +17,7 @@ from enablebot.sandbox.faults import Fault
 from enablebot.sandbox.ledger import RecordedCall, summary
 from enablebot.sandbox.limits import TIERS
 from enablebot.sandbox.refusal import RateLimited, Refused
-from enablebot.sandbox.severing import Severed
+from enablebot.sandbox.severing import Halved, Severed
 from enablebot.sandbox.webapi.arguments import Sent, read
 from enablebot.sandbox.webapi.call import Call, Method
 from enablebot.sandbox.webapi.methods import METHODS
@@ -67,7 +67,7 @@ class Gate:
             if struck:
                 return struck
         answer = await self._answer_of(METHODS[self._name], sent, fault)
-        return Severed() if fault and fault.kind == "lost_answer" else answer
+        return await self._lost(answer, fault) if fault and fault.kind == "lost_answer" else answer
 
     async def _answer_of(self, method: Method, sent: Sent, fault: Fault | None) -> Response:
         try:
@@ -147,6 +147,13 @@ class Gate:
             await self._wait(fault.seconds)
         self._record(ok=False, error=fault.kind, fault=fault)
         return Severed(reset=fault.kind == "reset")
+
+    async def _lost(self, answer: Response, fault: Fault) -> Response:
+        if fault.lost == "half":
+            return Halved(answer)
+        if fault.lost == "hang":
+            await self._wait(fault.seconds)
+        return Severed(reset=fault.lost == "reset")
 
     async def _wait(self, seconds: float) -> None:
         """Until the caller leaves, the sandbox stops, or `seconds` (0: for ever) are over."""

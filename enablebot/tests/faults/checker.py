@@ -166,12 +166,11 @@ class _Judgement:
         answers = self._answers[asked.place]
         if len(answers) > 1:
             self._faults["answered twice"].append(f"{self._described(asked)}: the database has {len(answers)} answers")
-        if answers:
-            self._settle_answered(asked, answers[0])
-            return
         events = [self._stored.get((sent.team, sent.event_id)) for sent in self._sent[asked.place]]
         rows = [row for row in events if row is not None]
-        if any(row.state == "set_aside" and row.reason for row in rows):
+        if answers and not (answers[0].state == "open" and any(row.state == "set_aside" for row in rows)):
+            self._settle_answered(asked, answers[0])
+        elif any(row.state == "set_aside" and row.reason for row in rows):
             self._endings["set aside"] += 1
         elif any(row.outcome in ("dropped", "expired", "failed") and row.reason for row in rows):
             self._endings["dropped"] += 1
@@ -187,8 +186,10 @@ class _Judgement:
                 self._faults["complete, but nothing to see"].append(self._described(asked))
             case "failed" if not whole.strip():
                 self._faults["failed without a word"].append(f"{self._described(asked)}: {answer.reason}")
-            case "complete" | "failed" | "ambiguous":
-                self._endings["answered" if answer.state == "complete" else answer.state] += 1  # type: ignore[index]
+            case "complete":
+                self._endings["answered"] += 1
+            case "failed" | "ambiguous":
+                self._endings[answer.state] += 1
             case "dropped" if answer.reason:
                 self._endings["dropped"] += 1
             case "open":

@@ -27,9 +27,13 @@ class Load:
         given = {"messages": messages, "per_second": per_second, "seed": seed, "mix": mix, "text": text}
         await self._house.control("talk", **given)
 
+    async def progress(self) -> dict[str, int]:
+        """Whether people are `talking`, how much they `said`, events `sent`, and how many are `under_way`."""
+        return await self._house.look("progress")
+
     async def is_over(self) -> bool:
         """Whether everything was said."""
-        return not (await self._house.look("crowd"))["talking"]
+        return not (await self.progress())["talking"]
 
     async def until_over(self) -> None:
         """Wait until everything was said."""
@@ -39,9 +43,9 @@ class Load:
         """Wait until Slack has repeated what it repeats."""
 
         async def delivered() -> bool:
-            return all(one["finished"] for one in (await self._house.look("ledger"))["deliveries"])
+            return (await self.progress())["under_way"] == 0
 
-        await until(delivered, what="Slack still delivers", every=0.2)
+        await until(delivered, what="Slack still delivers")
 
     async def resend_refused(self) -> int:
         """Have Slack send again what was never acknowledged, until all is; returns how many events it took."""
@@ -87,7 +91,7 @@ class Load:
             ],
             sent=[_sent(one) for one in ledger["deliveries"]],
             stored=[Stored(*row) for row in stored],
-            answers=[Answer(*row[:-1], ts=frozenset(row["ts"])) for row in answers],
+            answers=[Answer(**{**row, "ts": frozenset(row["ts"])}) for row in answers],
             shown=[
                 Shown(
                     team=one["team"],
@@ -129,7 +133,7 @@ select i.event_key, t.team_id, i.state, i.outcome, i.reason
 from enablebot.inbox i join enablebot.tenants t on t.id = i.tenant_id
 """
 _ANSWERS = """
-select t.team_id, a.channel, a.question_ts, a.state, a.reason,
+select t.team_id as team, a.channel, a.question_ts, a.state, a.reason,
        (select count(*)::int from enablebot.replies r where (r.tenant_id, r.answer_id) = (a.tenant_id, a.id)) as parts,
        array(select r.ts from enablebot.replies r
              where (r.tenant_id, r.answer_id) = (a.tenant_id, a.id) and r.ts is not null) as ts

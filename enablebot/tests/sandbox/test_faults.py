@@ -67,6 +67,28 @@ async def test_a_lost_answer_over_a_reused_connection(http: aiohttp.ClientSessio
     assert len(sandbox.messages(ACME, "C0GENERAL")) == 3
 
 
+@pytest.mark.parametrize("lost", ["close", "reset", "half", "hang"])
+async def test_however_an_answer_is_lost_the_post_is_there(
+    http: aiohttp.ClientSession, sandbox: Sandbox, lost: str
+) -> None:
+    sandbox.faults.add("chat.postMessage", "lost_answer", lost=lost)
+
+    async def post() -> None:
+        url, patience = f"{sandbox.base_url}/api/chat.postMessage", aiohttp.ClientTimeout(total=0.3)
+        async with http.post(url, json=POST, timeout=patience) as response:
+            await response.read()
+
+    expected = {"half": aiohttp.ClientPayloadError, "hang": TimeoutError}
+    with pytest.raises(expected.get(lost, aiohttp.ClientConnectionError)):
+        await post()
+    assert len(sandbox.messages(ACME, "C0GENERAL")) == 1
+
+
+def test_an_unknown_way_to_lose_an_answer_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown way to lose an answer 'eaten'"):
+        Faults().add("chat.postMessage", "lost_answer", lost="eaten")
+
+
 async def test_a_reset_has_no_effect(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
     sandbox.faults.add("chat.*", "reset")
     with pytest.raises((aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)):
