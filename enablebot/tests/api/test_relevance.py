@@ -1,5 +1,6 @@
 """Is this for us? Asked of every shape Slack sends, and of shapes it never would."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,12 +13,14 @@ from enablebot.tests.api.slack_side import (
     ROOT,
     TEAM,
     bot_of,
+    deletion,
     direct,
     envelope,
     mention,
     message,
     pressed_retry,
     reply,
+    tombstone,
 )
 
 BOT = bot_of(TEAM)
@@ -80,6 +83,17 @@ def test_what_people_write_arrives_under_several_subtypes(subtype: str) -> None:
         message("<!here> everybody"),
         direct(subtype="message_changed", hidden=True),
         direct(subtype="message_deleted"),
+        direct(subtype="message_changed", message={"subtype": "tombstone"}),
+        deletion(direct(), previous_message=None),
+        deletion(direct(user=BOT)),
+        deletion(direct(bot_id="B0OTHER")),
+        deletion(direct(user="USLACKBOT", subtype="tombstone")),
+        deletion(direct(user=None)),
+        deletion(direct(ts="not a time")),
+        deletion(direct(thread_ts="x")),
+        deletion(direct(channel="D0\0ADA")),
+        deletion(direct(), subtype="message_changed", message={"text": "edited"}),
+        deletion(direct(subtype="tombstone"), subtype="message_changed", message={"subtype": "tombstone"}),
         direct(subtype="bot_message", bot_id="B1"),
         direct(subtype="channel_join"),
         direct(subtype="assistant_app_thread"),
@@ -126,6 +140,25 @@ def test_the_end_of_an_installation_bypasses_the_lanes(kind: str) -> None:
 def test_the_stop_button_bypasses_the_lanes() -> None:
     found = relevant({"type": "agent_session_stopped", "channel": "D0ADA", "thread_ts": ROOT})
     assert (found.kind, found.lane) == ("stop", None)
+
+
+@pytest.mark.parametrize("told", [deletion, tombstone])
+@pytest.mark.parametrize("question", [direct(ts=ROOT), mention(ts=ROOT), reply(ts=ROOT, to="1699999999.000100")])
+def test_a_deletion_is_an_event_of_its_own_about_a_message_of_a_person(
+    told: Callable[[dict[str, Any]], dict[str, Any]], question: dict[str, Any]
+) -> None:
+    question = {"channel_type": "channel", **question}
+    asked, deleted = relevant(question), relevant(told(question))
+    assert (deleted.kind, deleted.joins) == ("delete", False)
+    assert (deleted.channel, deleted.ts, deleted.thread_ts) == (asked.channel, asked.ts, asked.thread_ts)
+    assert deleted.lane == asked.lane
+    assert deleted.message_key == f"deleted:{asked.channel}:{ROOT}" != asked.message_key
+
+
+def test_two_notices_of_one_deletion_are_one_event() -> None:
+    first, second = relevant(deletion(direct(ts=ROOT))), relevant(tombstone(direct(ts=ROOT)))
+    assert first.message_key == second.message_key
+    assert first.event_key != second.event_key
 
 
 def test_our_own_words_are_evidence_and_never_a_question() -> None:
@@ -221,6 +254,7 @@ FIELDS = [
     "thread_ts",
     "bot_id",
     "hidden",
+    "previous_message",
     "actions",
     "container",
     "message",
@@ -238,7 +272,7 @@ def shaped(event: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     inner=st.dictionaries(st.sampled_from(FIELDS), st.sampled_from(ODD), max_size=5),
 )
 def test_no_shape_of_json_makes_it_raise(wrapper: dict[str, Any], inner: dict[str, Any]) -> None:
-    for event in (direct(), mention(), reply()):
+    for event in (direct(), mention(), reply(), deletion(direct()), tombstone(direct())):
         found = relevance(shaped(envelope(shaped(event, inner)), wrapper))
         assert found is None or "\0" not in f"{found.event_key}{found.lane}{found.message_key}"
     retry_pressed(shaped(pressed_retry(), wrapper))

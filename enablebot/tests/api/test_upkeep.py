@@ -1,6 +1,8 @@
 """What a running api does on the side, over a real database."""
 
 import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
@@ -38,6 +40,20 @@ async def accept(database: Database, installations: Installations) -> None:
     assert await Intake(database, installations).accept(relevant, written(whole)) == "accepted"
 
 
+async def looked(database: Database, times: int) -> None:
+    """Wait until the inbox was counted so many times more."""
+    count, counted = database.get_inbox_depth, asyncio.Semaphore(0)
+
+    async def noting() -> Any:
+        counted.release()
+        return await count()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "get_inbox_depth", noting)
+        for _ in range(times + 1):
+            await counted.acquire()
+
+
 def ready(metrics: Metrics) -> float | None:
     return metrics.registry.get_sample_value("enablebot_inbox_depth", {"state": "ready"})
 
@@ -66,6 +82,58 @@ async def test_the_inbox_is_shown_to_the_operator_and_a_lost_database_does_not_e
                 await asyncio.sleep(0.01)
     finally:
         await upkeep.aclose()
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(("ahead", "word"), [(600.0, "ahead of"), (-7200.0, "behind")])
+async def test_a_clock_that_goes_wrong_is_complained_of_once_with_figures_and_its_return_is_told(
+    api_database: Database, caplog: pytest.LogCaptureFixture, ahead: float, word: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    metrics, skew = Metrics(), 0.0
+    upkeep = Upkeep(api_database, metrics, now=lambda: datetime.now(UTC) + timedelta(seconds=skew))
+
+    def shown() -> float:
+        return metrics.registry.get_sample_value("enablebot_clock_skew_seconds") or 0.0
+
+    upkeep.start()
+    try:
+        async with asyncio.timeout(20):
+            await looked(api_database, 3)
+            assert abs(shown()) < 60
+            assert "clock" not in caplog.text
+            skew = ahead
+            while abs(shown() - ahead) > 30:
+                await asyncio.sleep(0.01)
+            await looked(api_database, 3)
+            assert caplog.text.count(f"clock is {abs(ahead):.0f} s {word} the database's") == 1
+            skew = 0.0
+            while abs(shown()) > 30:
+                await asyncio.sleep(0.01)
+            await looked(api_database, 3)
+            assert caplog.text.count("agrees with the database's again") == 1
+    finally:
+        await upkeep.aclose()
+
+
+async def test_the_time_a_call_takes_is_no_skew(api_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep_module, "DEPTH_SECONDS", 3600.0)
+    metrics, calls = Metrics(), 0
+
+    def slow_call() -> datetime:
+        nonlocal calls
+        calls += 1
+        return datetime.now(UTC) + timedelta(seconds=-300 if calls == 1 else 300)
+
+    upkeep = Upkeep(api_database, metrics, now=slow_call)
+    upkeep.start()
+    try:
+        async with asyncio.timeout(20):
+            while ready(metrics) is None:
+                await asyncio.sleep(0.01)
+    finally:
+        await upkeep.aclose()
+    assert metrics.registry.get_sample_value("enablebot_clock_skew_seconds") == 0
 
 
 @pytest.mark.usefixtures("hasty")

@@ -5,17 +5,21 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from enablebot.api.main import create_app as create_api
 from enablebot.config.reference import Service
-from enablebot.config.settings import Settings, load_settings
+from enablebot.config.settings import DatabaseSettings, Settings, load_settings
 from enablebot.shared.database import readiness
+from enablebot.shared.database.config import open_database
 from enablebot.shared.database.init_db import SqlFile, bundle, migrations
 from enablebot.shared.database.operations import Database
+from enablebot.shared.database.postgres import PostgresTransport
 from enablebot.shared.database.readiness import SchemaCheck, refuse_old_schema
 from enablebot.shared.errors import DatabaseError, SchemaMissing
 from enablebot.tests.api.conftest import MASTER_KEY
@@ -23,6 +27,11 @@ from enablebot.tests.api.slack_side import SIGNING_SECRET, Door, message
 from enablebot.tests.database import PostgresServer
 from enablebot.tests.postgrest import DataApi, data_api
 from enablebot.web.main import create_app as create_web
+
+if TYPE_CHECKING:
+    Admin: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:
+    Admin = asyncpg.Connection
 
 pytestmark = pytest.mark.anyio
 
@@ -120,7 +129,7 @@ async def test_a_schema_that_is_not_exposed_is_not_ready_and_named(
 async def test_an_old_schema_is_not_ready_and_named(
     postgres_server: PostgresServer,
     database_name: str,
-    admin: "asyncpg.Connection[asyncpg.Record]",
+    admin: Admin,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     await admin.execute("drop function enablebot.accept_events")
@@ -144,16 +153,12 @@ async def test_a_migration_that_is_missing_makes_a_schema_old(
         await refuse_old_schema(database)
 
 
-async def test_a_schema_newer_than_this_release_is_ready(
-    database: Database, admin: "asyncpg.Connection[asyncpg.Record]"
-) -> None:
+async def test_a_schema_newer_than_this_release_is_ready(database: Database, admin: Admin) -> None:
     await admin.execute("insert into enablebot.schema_migrations values (999, '999_later.sql', 'unknown')")
     await refuse_old_schema(database)
 
 
-async def test_walls_are_looked_at_when_the_schema_comes_late(
-    database: Database, admin: "asyncpg.Connection[asyncpg.Record]"
-) -> None:
+async def test_walls_are_looked_at_when_the_schema_comes_late(database: Database, admin: Admin) -> None:
     check = SchemaCheck(database)
     await admin.execute("alter function enablebot.prune rename to pruned")
     with pytest.raises(SchemaMissing):
@@ -165,3 +170,30 @@ async def test_walls_are_looked_at_when_the_schema_comes_late(
             await check()
     await admin.execute("alter table enablebot.messages force row level security")
     await check()
+
+
+@pytest.mark.parametrize("weaker", ["local", "remote_write", "on"])
+async def test_commits_that_reach_this_servers_disk_are_ready(admin: Admin, api_url: str, weaker: str) -> None:
+    await set_for_everybody(admin, "synchronous_commit", weaker)
+    await (await open_database(DatabaseSettings(url=SecretStr(api_url)), role="api")).aclose()
+
+
+async def test_a_login_whose_commits_may_be_lost_starts_nothing_and_is_not_ready(admin: Admin, api_url: str) -> None:
+    opened = await open_database(DatabaseSettings(url=SecretStr(api_url)), role="api")
+    check = SchemaCheck(opened)
+    await check()
+    await opened.aclose()
+
+    await set_for_everybody(admin, "synchronous_commit", "off")
+    with pytest.raises(DatabaseError, match="alter role <login> set synchronous_commit = on"):
+        await open_database(DatabaseSettings(url=SecretStr(api_url)), role="api")
+    reconnected = await PostgresTransport.connect(api_url)
+    with pytest.raises(DatabaseError, match="synchronous_commit is off"):
+        await SchemaCheck(Database(reconnected))()
+    await reconnected.aclose()
+
+
+async def set_for_everybody(admin: Admin, name: str, value: str) -> None:
+    """Change a setting of this test's database, for sessions to come."""
+    database = await admin.fetchval("select current_database()")
+    await admin.execute(f'alter database "{database}" set {name} = {value}')
