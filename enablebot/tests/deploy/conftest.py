@@ -1,35 +1,35 @@
 """A household as on a plain server: nginx in front of two api instances and one web."""
 
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
-from enablebot.local.children import Child, Patience
+from enablebot.local.children import Child
 from enablebot.local.household import Household
 from enablebot.local.ports import free_port
 from enablebot.tests.deploy.nginx import render
-from enablebot.tests.house import Plan, Play, run
+from enablebot.tests.house import USUAL, Plan, Play, run
 
-Run = Callable[[Play], Coroutine[Any, Any, None]]
 
-# How long a stopped instance stays away before it is started again: long enough to ask in between.
-AWAY_SECONDS = 4.0
+class Run(Protocol):
+    """Runs a play in a house whose every address is nginx's."""
+
+    def __call__(self, play: Play, plan: Plan = ..., /) -> Coroutine[Any, Any, None]: ...
 
 
 @pytest.fixture
 def behind_nginx(services_url: str, admin_url: str, tmp_path: Path) -> Run:
-    """Run a play in a house whose every address is nginx's; the instances are `api-8001` and `api-8011`."""
-    plan = Plan(environ={"TRUSTED_PROXY": "on"}, patience=Patience(first_pause=AWAY_SECONDS))
+    """Run a play in a house behind nginx; the instances are `api-8001` and `api-8011`."""
 
-    def running(play: Play) -> Coroutine[Any, Any, None]:
+    def running(play: Play, plan: Plan = USUAL, /) -> Coroutine[Any, Any, None]:
         return run(
             play,
-            plan=plan,
+            plan=replace(plan, apis=1, has_web=True, environ={**plan.environ, "TRUSTED_PROXY": "on"}),
             services_url=services_url,
             admin_url=admin_url,
             data_dir=tmp_path / "data",

@@ -1,8 +1,5 @@
-"""nginx.conf at work: two api instances behind it, one of them leaving in between."""
+"""nginx.conf's own promises, with played instances behind it."""
 
-import asyncio
-import os
-import signal
 import socket
 import subprocess
 import threading
@@ -12,101 +9,10 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from enablebot.local.ports import free_port
-from enablebot.tests.deploy.conftest import Run
 from enablebot.tests.deploy.nginx import nginx_binary, render
-from enablebot.tests.house import House
-
-PATIENCE_SECONDS = 60
-WORDS = 60
-CHANNEL = "C0GENERAL"
-
-
-# --- The whole product behind it
-
-
-async def ask(house: House, *, times: int) -> list[str]:
-    """Ask that many long questions, each in a thread of its own, without waiting for answers."""
-    question = f"@EnableBot Please explain it at length. [[long {WORDS}]]"
-    return [await house.workspace.post(CHANNEL, question) for _ in range(times)]
-
-
-async def until_somebody_writes(house: House, asked: list[str]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not {message.get("thread_ts") for message in await house.workspace.bot_messages(CHANNEL)} & set(asked):
-            await asyncio.sleep(0.02)
-
-
-async def leave(house: House, name: str) -> None:
-    """Send SIGTERM, as systemd does, and wait until the process is gone."""
-    pid = house.pid(name)
-    os.kill(pid, signal.SIGTERM)
-    child = next(child for child in house.supervisor.running if child.child.name == name)
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while child.pid == pid:
-            await asyncio.sleep(0.02)
-
-
-async def until_back(house: House, name: str) -> None:
-    url = next(child.ready_url for child in house.household.children if child.name == name)
-    async with aiohttp.ClientSession() as session, asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            try:
-                async with session.get(url) as response:
-                    if response.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.05)
-
-
-async def until_all_is_said(house: House, asked: list[str]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            whole = {
-                message.get("thread_ts")
-                for message in await house.workspace.bot_messages(CHANNEL)
-                if len(message["text"].split()) >= WORDS
-            }
-            if set(asked) <= whole and not any((await house.inbox_depth()).values()):
-                return
-            await asyncio.sleep(0.1)
-
-
-@pytest.mark.anyio
-@pytest.mark.slow
-async def test_instances_restart_one_after_the_other_and_every_question_is_answered_once(behind_nginx: Run) -> None:
-    async def play(house: House) -> None:
-        await house.install()
-        asked = await ask(house, times=3)
-        for leaving, staying in (("api-8001", "api-8011"), ("api-8011", "api-8001")):
-            await until_somebody_writes(house, asked[-3:])
-            kept = house.pid(staying)
-            await leave(house, leaving)
-            # Nothing listens on its port now: nginx is on the one that stays.
-            asked += await ask(house, times=3)
-            assert house.pid(staying) == kept
-            await until_back(house, leaving)
-            asked += await ask(house, times=3)
-        await until_all_is_said(house, asked)
-
-        answers = [str(message.get("thread_ts")) for message in await house.workspace.bot_messages(CHANNEL)]
-        assert sorted(answers) == sorted(asked)
-        ledger = await house.workspace.ledger()
-        refused = [delivery for delivery in ledger["deliveries"] if len(delivery["attempts"]) != 1]
-        assert not refused, refused
-        assert all(delivery["acknowledged"] for delivery in ledger["deliveries"])
-        assert not ledger["violations"]
-        went = [name for name in ("api-8001", "api-8011") if any(f"{name} ended" in line for line in house.lines)]
-        assert went == ["api-8001", "api-8011"]
-
-    await behind_nginx(play)
-
-
-# --- nginx.conf's own promises, with played instances behind it
 
 
 class Instance(ThreadingHTTPServer):
