@@ -472,7 +472,7 @@ create function enablebot.inner_append_audit(p_tenant_id uuid, p_actor text, p_a
 create function enablebot.inner_audit_hash(p_tenant_id uuid, p_seq bigint, p_at timestamp with time zone, p_actor text, p_action text, p_object text, p_outcome text, p_detail bytea, p_previous_hash bytea) returns bytea
   language sql stable security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by nobody else
-create function enablebot.inner_claimed(p_tenant_ids uuid[], p_ids bigint[]) returns jsonb
+create function enablebot.inner_bodies(p_tenant_ids uuid[], p_ids bigint[], OUT o_bodies bytea[], OUT o_data_key_ids uuid[]) returns record
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_router
 create function enablebot.inner_count_data_keys() returns record
@@ -484,6 +484,9 @@ create function enablebot.inner_data_key(p_tenant_id uuid) returns jsonb
 create function enablebot.inner_drop_waiting(p_tenant_ids uuid[], p_reason text) returns void
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by nobody else
+create function enablebot.inner_find_urgent(p_limit integer) returns tid[]
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  -- owner enablebot_router; executable by nobody else
 create function enablebot.inner_hold_claim(p_tenant_id uuid, p_event_id bigint, p_claim_token uuid) returns void
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by nobody else
@@ -517,12 +520,24 @@ create function enablebot.inner_scopes(p_tenant_id uuid) returns text[]
 create function enablebot.inner_settle(p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_outcomes text[], p_reasons text[], p_delays double precision[]) returns bigint[]
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by nobody else
-create function enablebot.inner_take_urgent(p_worker text, p_limit integer, p_lease_seconds integer, OUT o_tenant_ids uuid[], OUT o_ids bigint[]) returns record
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
-  -- owner enablebot_router; executable by nobody else
 create function enablebot.inner_tenants_sharing(p_tenant_id uuid) returns uuid[]
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_router; executable by enablebot_owner
+create function enablebot.inner_write_claimed(p_rows tid[], p_worker text, p_lease_seconds integer) returns jsonb
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off, enable_indexscan=off, enable_indexonlyscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off;
+  -- owner enablebot_router; executable by nobody else
+create function enablebot.inner_write_ended(p_bodies tid[], p_lanes tid[], OUT o_tenant_ids uuid[], OUT o_lanes text[]) returns record
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off, enable_indexscan=off, enable_indexonlyscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off;
+  -- owner enablebot_owner; executable by nobody else
+create function enablebot.inner_write_lease(p_rows tid[], p_lease_seconds integer) returns void
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off, enable_indexscan=off, enable_indexonlyscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off;
+  -- owner enablebot_owner; executable by nobody else
+create function enablebot.inner_write_ready(p_rows tid[]) returns void
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off, enable_indexscan=off, enable_indexonlyscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off;
+  -- owner enablebot_owner; executable by nobody else
+create function enablebot.inner_write_settled(p_rows tid[], p_outcomes text[], p_reasons text[], p_delays double precision[]) returns void
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off, enable_indexscan=off, enable_indexonlyscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off;
+  -- owner enablebot_owner; executable by nobody else
 create function enablebot.intend_reply(p_tenant_id uuid, p_answer_id uuid, p_event_id bigint, p_claim_token uuid, p_part integer, p_mode text) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_api

@@ -1,191 +1,23 @@
--- Accepted events as a worker meets them: claimed, renewed, settled. The order of locks, and why rows are met one by one
--- and without sequential scans, is told in inbox.sql.
+-- Accepted events as a worker meets them: claimed. The order of locks is told in inbox.sql; why look-ups are lateral and
+-- writes go by the rows' places, in settling.sql.
 
 set local role enablebot_owner;
 
--- Ends claims that still hold their token. Used by settling, by the rescue of lost claims and by finished answers; the
--- caller has declared the tenants. Returns the places, in the arguments, of the claims that were ended.
-create or replace function enablebot.inner_settle(
-  p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_outcomes text[], p_reasons text[], p_delays double precision[]
-) returns bigint[]
-language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
-as $$
-declare
-  v_event record;
-  v_outcome text;
-  v_state text;
-  v_lane text;
-  v_live int;
-  v_settled bigint[] := '{}';
-begin
-  -- Lanes first, then events: accepting holds a lane while it adds to it, and must not be waited for with events held.
-  perform from (
-    select distinct s.tenant_id, e.lane
-    from unnest(p_tenant_ids, p_ids) as s (tenant_id, id)
-    cross join lateral (select i.lane from inbox i where i.tenant_id = s.tenant_id and i.id = s.id limit 1) e
-    where e.lane is not null
-    order by s.tenant_id, e.lane
-  ) d
-  cross join lateral (select from lanes l where l.tenant_id = d.tenant_id and l.lane = d.lane for update) l;
+drop function if exists enablebot.inner_claimed(uuid[], bigint[]);
 
-  for v_event in
-    select s.*
-    from unnest(p_tenant_ids, p_ids, p_tokens, p_outcomes, p_reasons, p_delays)
-         with ordinality as s (tenant_id, id, token, outcome, reason, delay, place)
-    order by s.tenant_id, s.id, s.place
-  loop
-    -- A person who waits is told, by one claim more than the three that others have, that nothing came of it.
-    select case
-      when v_event.outcome = 'retry' and i.attempts >= 3 then 'set_aside'
-      when v_event.outcome = 'lost' then case
-        when i.attempts < 3 or (i.attempts = 3 and i.kind in ('mention', 'message', 'interaction')) then 'retry'
-        else 'set_aside'
-      end
-      else v_event.outcome
-    end
-    into v_outcome
-    from inbox i
-    where i.tenant_id = v_event.tenant_id and i.id = v_event.id and i.claim_token = v_event.token
-    for update;
-    continue when not found;
-
-    update inbox i
-    set state = case
-          when v_outcome in ('release', 'retry') then 'ready'
-          when v_outcome = 'set_aside' then 'set_aside'
-          else 'done'
-        end,
-        outcome = v_outcome,
-        attempts = i.attempts - case v_outcome when 'release' then 1 else 0 end,
-        available_at = case
-          when v_outcome in ('release', 'retry') then clock_timestamp() + make_interval(secs => greatest(v_event.delay, 0))
-          else i.available_at
-        end,
-        settled_at = case when v_outcome not in ('release', 'retry') then clock_timestamp() end,
-        claim_token = null, lease_until = null, reason = v_event.reason
-    where i.tenant_id = v_event.tenant_id and i.id = v_event.id
-    returning i.state, i.lane into v_state, v_lane;
-
-    v_settled := v_settled || v_event.place;
-    if v_state = 'done' then
-      delete from event_bodies b where b.tenant_id = v_event.tenant_id and b.event_id = v_event.id;
-    end if;
-    if v_state <> 'ready' and v_lane is not null then
-      update lanes l set live = l.live - 1
-      where l.tenant_id = v_event.tenant_id and l.lane = v_lane
-      returning l.live into v_live;
-      if v_live > 0 then
-        update inbox i
-        set state = 'ready', available_at = clock_timestamp()
-        where i.tenant_id = v_event.tenant_id and i.id = (
-          select q.id from inbox q
-          where q.tenant_id = v_event.tenant_id and q.lane = v_lane and q.state = 'queued'
-          order by q.id
-          limit 1);
-      end if;
-    end if;
-  end loop;
-  return v_settled;
-end
-$$;
-
--- Claims whose lease ran out: back to the queue, or set aside once their claims are spent. Waits for nobody; a claim
--- that is being settled or renewed at this moment is left to it.
-create or replace function enablebot.inner_rescue(p_tenant_ids uuid[], p_ids bigint[]) returns void
-language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
-as $$
-declare
-  v_now constant timestamptz := clock_timestamp();
-  v_lost record;
-  v_lane text;
-  v_token uuid;
-begin
-  for v_lost in select s.* from unnest(p_tenant_ids, p_ids) as s (tenant_id, id) order by s.tenant_id, s.id loop
-    select i.lane into v_lane from inbox i where i.tenant_id = v_lost.tenant_id and i.id = v_lost.id;
-    if v_lane is not null then
-      perform from lanes l where l.tenant_id = v_lost.tenant_id and l.lane = v_lane for update skip locked;
-      continue when not found;
-    end if;
-    select i.claim_token into v_token
-    from inbox i
-    where i.tenant_id = v_lost.tenant_id and i.id = v_lost.id and i.lease_until <= v_now
-    for update skip locked;
-    continue when not found;
-    perform enablebot.inner_settle(
-      array[v_lost.tenant_id], array[v_lost.id], array[v_token], array['lost'], array['lease_expired'],
-      array[0::double precision]);
-  end loop;
-end
-$$;
-
--- What a worker needs of the events it has just claimed, in the order given.
-create or replace function enablebot.inner_claimed(p_tenant_ids uuid[], p_ids bigint[]) returns jsonb
+-- The sealed contents of events, in the order given, for tenants that the caller has declared.
+create or replace function enablebot.inner_bodies(
+  p_tenant_ids uuid[], p_ids bigint[], out o_bodies bytea[], out o_data_key_ids uuid[]
+)
 language plpgsql security definer
 set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 begin
-  return (
-    select coalesce(jsonb_agg(jsonb_build_object(
-             'tenant_id', i.tenant_id, 'id', i.id, 'event_key', i.event_key, 'kind', i.kind, 'lane', i.lane,
-             'attempts', i.attempts, 'received_at', i.received_at, 'claim_token', i.claim_token,
-             'lease_until', i.lease_until, 'is_last_word', i.attempts > 3,
-             'was_lost', coalesce(i.reason = 'lease_expired', false),
-             'waited_seconds', extract(epoch from clock_timestamp() - coalesce(i.replayed_at, i.received_at)), 'body', translate(encode(b.body, 'base64'), E'\n', ''),
-             'data_key_id', b.data_key_id) order by s.place), '[]')
-    from unnest(p_tenant_ids, p_ids) with ordinality as s (tenant_id, id, place)
-    cross join lateral (select i.* from inbox i where i.tenant_id = s.tenant_id and i.id = s.id limit 1) i
-    cross join lateral (
-      select b.* from event_bodies b where b.tenant_id = s.tenant_id and b.event_id = s.id limit 1) b
-  );
-end
-$$;
-
-create or replace function enablebot.renew_leases(
-  p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_lease_seconds int
-) returns jsonb
-language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
-as $$
-declare
-  v_claim record;
-  v_renewed boolean[] := array_fill(false, array[cardinality(p_ids)]);
-begin
-  perform enablebot.work_for(p_tenant_ids);
-  -- In key order, as settling does: two batches that share events wait instead of deadlocking.
-  for v_claim in
-    select s.*
-    from unnest(p_tenant_ids, p_ids, p_tokens) with ordinality as s (tenant_id, id, token, place)
-    order by s.tenant_id, s.id, s.place
-  loop
-    update inbox i
-    set lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds)
-    where i.tenant_id = v_claim.tenant_id and i.id = v_claim.id and i.claim_token = v_claim.token;
-    v_renewed[v_claim.place] := found;
-  end loop;
-  return to_jsonb(v_renewed);
-end
-$$;
-
-create or replace function enablebot.settle_events(
-  p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_outcomes text[], p_reasons text[], p_delays double precision[]
-) returns jsonb
-language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
-as $$
-declare
-  v_settled bigint[];
-begin
-  if not p_outcomes <@ array['done', 'failed', 'dropped', 'expired', 'retry', 'release', 'set_aside'] then
-    raise exception 'unknown outcome' using errcode = 'check_violation';
-  end if;
-  perform enablebot.work_for(p_tenant_ids);
-  v_settled := enablebot.inner_settle(p_tenant_ids, p_ids, p_tokens, p_outcomes, p_reasons, p_delays);
-  return (
-    select coalesce(jsonb_agg(case when s.place = any (v_settled) then 'settled' else 'stale' end order by s.place), '[]')
-    from unnest(p_ids) with ordinality as s (id, place)
-  );
+  select array_agg(b.body order by s.place), array_agg(b.data_key_id order by s.place) into o_bodies, o_data_key_ids
+  from unnest(p_tenant_ids, p_ids) with ordinality as s (tenant_id, id, place)
+  left join lateral (
+    select b.body, b.data_key_id from event_bodies b where b.tenant_id = s.tenant_id and b.event_id = s.id limit 1
+  ) b on true;
 end
 $$;
 
@@ -238,11 +70,53 @@ begin
 end
 $$;
 
+-- Claims rows that the caller holds locked, named by their places, and returns what a worker needs of them.
+create or replace function enablebot.inner_write_claimed(p_rows tid[], p_worker text, p_lease_seconds int) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+set enable_seqscan = off set enable_indexscan = off set enable_indexonlyscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_now constant timestamptz := clock_timestamp();
+  v_tenant_ids uuid[];
+  v_ids bigint[];
+  v_events jsonb[];
+  v_bodies bytea[];
+  v_data_key_ids uuid[];
+begin
+  with claimed as (
+    update inbox i
+    set state = 'claimed', attempts = i.attempts + 1, claim_token = gen_random_uuid(),
+        lease_until = v_now + make_interval(secs => p_lease_seconds), claimed_by = p_worker
+    from unnest(p_rows) as s (place)
+    where i.ctid = s.place
+    returning i.*
+  )
+  select array_agg(c.tenant_id), array_agg(c.id), array_agg(jsonb_build_object(
+           'tenant_id', c.tenant_id, 'id', c.id, 'event_key', c.event_key, 'kind', c.kind, 'lane', c.lane,
+           'attempts', c.attempts, 'received_at', c.received_at, 'claim_token', c.claim_token,
+           'lease_until', c.lease_until, 'is_last_word', c.attempts > 3,
+           'was_lost', coalesce(c.reason = 'lease_expired', false),
+           'waited_seconds', extract(epoch from v_now - coalesce(c.replayed_at, c.received_at))))
+  into v_tenant_ids, v_ids, v_events
+  from claimed c;
+
+  -- Sorted, because every probe of an index sorts them again.
+  perform enablebot.work_for(array(select distinct t from unnest(v_tenant_ids) t order by t));
+  select b.o_bodies, b.o_data_key_ids into v_bodies, v_data_key_ids from enablebot.inner_bodies(v_tenant_ids, v_ids) b;
+  return (
+    select coalesce(jsonb_agg(e.event || jsonb_build_object(
+             'body', replace(encode(e.body, 'base64'), E'\n', ''), 'data_key_id', e.data_key_id) order by e.place), '[]')
+    from unnest(v_events, v_bodies, v_data_key_ids) with ordinality as e (event, body, data_key_id, place)
+  );
+end
+$$;
+
 -- Stop, delete and lifecycle events have no lane and no cap, and an index of their own: however much waits for their
--- workspace, they are met at once. In turn over the workspaces, from anywhere, so that no flood of one's delays another's.
-create or replace function enablebot.inner_take_urgent(
-  p_worker text, p_limit int, p_lease_seconds int, out o_tenant_ids uuid[], out o_ids bigint[]
-)
+-- workspace, they are met at once. In equal shares over the workspaces, from anywhere, so that no flood of one's delays
+-- another's. Locks them and returns their places.
+create or replace function enablebot.inner_find_urgent(p_limit int) returns tid[]
 language plpgsql security definer
 set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
@@ -253,11 +127,10 @@ declare
   v_has_wrapped boolean := false;
   v_tenant uuid;
   v_tenants uuid[] := '{}';
-  v_ids bigint[];
-  v_before int;
 begin
-  o_tenant_ids := '{}';
-  o_ids := '{}';
+  if not exists (select from inbox i where i.state = 'ready' and i.kind in ('stop', 'delete', 'lifecycle')) then
+    return '{}';
+  end if;
   while cardinality(v_tenants) < p_limit loop
     select i.tenant_id into v_tenant
     from inbox i
@@ -274,28 +147,20 @@ begin
     v_tenants := v_tenants || v_tenant;
   end loop;
 
-  loop
-    v_before := cardinality(o_ids);
-    for v_k in 1 .. cardinality(v_tenants) loop
-      v_tenant := v_tenants[v_k];
+  return array(
+    select h.row
+    from unnest(v_tenants) as t (tenant_id)
+    cross join lateral (
       -- What another transaction holds is passed by, never waited for.
-      v_ids := array(
-        select i.id
-        from inbox i
-        where i.tenant_id = v_tenant and i.state = 'ready' and i.kind in ('stop', 'delete', 'lifecycle')
-          and i.available_at <= v_now
-        order by i.available_at, i.id
-        limit ceil((p_limit - cardinality(o_ids))::numeric / (cardinality(v_tenants) - v_k + 1))
-        for update skip locked);
-      update inbox i
-      set state = 'claimed', attempts = i.attempts + 1, claim_token = gen_random_uuid(),
-          lease_until = v_now + make_interval(secs => p_lease_seconds), claimed_by = p_worker
-      where i.tenant_id = v_tenant and i.id = any (v_ids);
-      o_ids := o_ids || v_ids;
-      o_tenant_ids := o_tenant_ids || array_fill(v_tenant, array[cardinality(v_ids)]);
-    end loop;
-    exit when cardinality(o_ids) = v_before or cardinality(o_ids) >= p_limit;
-  end loop;
+      select i.ctid as row
+      from inbox i
+      where i.tenant_id = t.tenant_id and i.state = 'ready' and i.kind in ('stop', 'delete', 'lifecycle')
+        and i.available_at <= v_now
+      order by i.available_at, i.id
+      limit ceil(p_limit::numeric / cardinality(v_tenants))
+      for update skip locked
+    ) h
+    limit p_limit);
 end
 $$;
 
@@ -303,15 +168,9 @@ create or replace function enablebot.claim_urgent_events(p_worker text, p_limit 
 language plpgsql security definer
 set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
-declare
-  v_tenant_ids uuid[];
-  v_ids bigint[];
 begin
   perform enablebot.inner_rescue_lost();
-  select u.o_tenant_ids, u.o_ids into v_tenant_ids, v_ids
-  from enablebot.inner_take_urgent(p_worker, p_limit, p_lease_seconds) u;
-  perform enablebot.work_for(v_tenant_ids);
-  return enablebot.inner_claimed(v_tenant_ids, v_ids);
+  return enablebot.inner_write_claimed(enablebot.inner_find_urgent(p_limit), p_worker, p_lease_seconds);
 end
 $$;
 
@@ -324,137 +183,157 @@ as $$
 declare
   v_nil constant uuid := '00000000-0000-0000-0000-000000000000';
   v_start constant uuid := coalesce(p_after_tenant, v_nil);
+  v_any_paused constant boolean := exists (select from tenants t where t.status = 'paused');
   v_now timestamptz;
-  v_cursor uuid := v_start;
-  v_has_wrapped boolean := false;
-  v_tenant uuid;
-  v_available_at timestamptz;
-  v_room int;
-  v_busy uuid;
-  v_tenants uuid[] := '{}';
-  v_rooms int[] := '{}';
-  v_share int;
-  v_id bigint;
-  v_ids bigint[];
-  v_found bigint[];
-  v_found_tenants uuid[];
-  v_any_paused boolean;
+  v_head record;
   v_credential uuid;
   v_paused uuid[] := '{}';
   v_paused_by uuid[] := '{}';
-  v_before int;
+  v_busy uuid;
+  v_tenants uuid[] := '{}';
+  v_rows tid[];
+  v_left int;
+  v_share int;
+  v_rest int;
+  v_found tid[];
+  v_places bigint[];
 begin
   perform enablebot.inner_rescue_lost();
   v_now := clock_timestamp();
-  select u.o_tenant_ids, u.o_ids into v_found_tenants, v_found
-  from enablebot.inner_take_urgent(p_worker, p_limit, p_lease_seconds) u;
+  v_rows := enablebot.inner_find_urgent(p_limit);
+  v_left := p_limit - cardinality(v_rows);
 
-  -- From tenant to tenant by the index, one probe each, however many events wait behind each head.
-  v_any_paused := exists (select from tenants t where t.status = 'paused');
-  while cardinality(v_tenants) < p_limit - cardinality(v_found) and cardinality(v_paused) < 100 loop
-    select h.tenant_id, h.available_at, p_tenant_cap - (
-             select count(*) from inbox c
-             where c.tenant_id = h.tenant_id and c.state = 'claimed' and c.lease_until > v_now
-               and c.kind not in ('stop', 'delete', 'lifecycle'))
-    into v_tenant, v_available_at, v_room
+  -- From tenant to tenant by the index, one probe each, however many events wait behind each head: those after the one
+  -- that was served last, then those before.
+  for v_head in
+    with recursive heads as (
+      (select i.tenant_id, i.available_at, false as is_wrapped
+       from inbox i
+       where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle') and i.tenant_id > v_start
+       order by i.tenant_id, i.available_at, i.id
+       limit 1)
+      union all
+      select n.tenant_id, n.available_at, false
+      from heads h
+      cross join lateral (
+        select i.tenant_id, i.available_at
+        from inbox i
+        where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle') and i.tenant_id > h.tenant_id
+        order by i.tenant_id, i.available_at, i.id
+        limit 1
+      ) n
+    ),
+    wrapped as (
+      (select i.tenant_id, i.available_at
+       from inbox i
+       where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle') and i.tenant_id <= v_start
+       order by i.tenant_id, i.available_at, i.id
+       limit 1)
+      union all
+      select n.tenant_id, n.available_at
+      from wrapped w
+      cross join lateral (
+        select i.tenant_id, i.available_at
+        from inbox i
+        where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle')
+          and i.tenant_id > w.tenant_id and i.tenant_id <= v_start
+        order by i.tenant_id, i.available_at, i.id
+        limit 1
+      ) n
+    )
+    select a.tenant_id
     from (
-      select i.tenant_id, i.available_at
-      from inbox i
-      where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle') and i.tenant_id > v_cursor
-      order by i.tenant_id, i.available_at, i.id
-      limit 1
-    ) h;
-    if not found or (v_has_wrapped and v_tenant > v_start) then
-      exit when v_has_wrapped or v_start = v_nil;
-      v_has_wrapped := true;
-      v_cursor := v_nil;
-      continue;
-    end if;
-    v_cursor := v_tenant;
-    continue when v_available_at > v_now or v_room <= 0;
+      select h.tenant_id, h.available_at from heads h
+      union all
+      select w.tenant_id, w.available_at from wrapped w
+    ) a
+    where a.available_at <= v_now and p_tenant_cap > (
+      select count(*) from inbox c
+      where c.tenant_id = a.tenant_id and c.state = 'claimed' and c.lease_until > v_now
+        and c.kind not in ('stop', 'delete', 'lifecycle'))
+  loop
+    exit when cardinality(v_tenants) >= v_left or cardinality(v_paused) >= 100;
     if v_any_paused then
       select c.id into v_credential
       from tenants t join tenants c on c.id = coalesce(t.credential_tenant_id, t.id)
-      where t.id = v_tenant and c.status = 'paused';
+      where t.id = v_head.tenant_id and c.status = 'paused';
       if found then
-        v_paused := v_paused || v_tenant;
+        v_paused := v_paused || v_head.tenant_id;
         v_paused_by := v_paused_by || v_credential;
         continue;
       end if;
     end if;
-
     -- One claimer a tenant at a time, so that two that count at once cannot exceed its cap together. A tenant that is
-    -- being claimed from is passed by; if nothing else waits, its turn is waited for, with no other lock held.
-    if pg_try_advisory_xact_lock(hashtextextended(v_tenant::text, 0)) then
-      v_tenants := v_tenants || v_tenant;
-      v_rooms := v_rooms || v_room;
+    -- being claimed from is passed by; if nothing else waits, its turn is waited for, with no event held.
+    if pg_try_advisory_xact_lock(hashtextextended(v_head.tenant_id::text, 0)) then
+      v_tenants := v_tenants || v_head.tenant_id;
     else
-      v_busy := coalesce(v_busy, v_tenant);
+      v_busy := coalesce(v_busy, v_head.tenant_id);
     end if;
   end loop;
   if cardinality(v_paused) > 0 then
     perform enablebot.work_for(v_paused || v_paused_by);
     perform enablebot.inner_hold_waiting(v_paused, v_paused_by);
   end if;
-  if v_busy is not null and cardinality(v_found) = 0 and cardinality(v_tenants) = 0 then
+  if v_busy is not null and cardinality(v_rows) = 0 and cardinality(v_tenants) = 0 then
     perform pg_advisory_xact_lock(hashtextextended(v_busy::text, 0));
     v_tenants := array[v_busy];
-    v_rooms := array[p_tenant_cap];
   end if;
 
-  -- In equal shares, and again while somebody left room that others can use.
-  loop
-    v_before := cardinality(v_found);
-    for v_k in 1 .. cardinality(v_tenants) loop
-      v_share := least(v_rooms[v_k],
-        ceil((p_limit - cardinality(v_found))::numeric / (cardinality(v_tenants) - v_k + 1)));
-      continue when v_share <= 0;
-      v_tenant := v_tenants[v_k];
+  -- In equal shares. Where somebody has less waiting than its share, the others share what that leaves: looked up anew
+  -- from their heads, since what is locked here is not passed by here.
+  while cardinality(v_tenants) > 0 loop
+    v_share := v_left / cardinality(v_tenants);
+    v_rest := v_left % cardinality(v_tenants);
+    select array_agg(h.row), array_agg(t.place) into v_found, v_places
+    from unnest(v_tenants) with ordinality as t (tenant_id, place)
+    cross join lateral (
       -- What another transaction holds is passed by, never waited for.
-      select coalesce(array_agg(h.id order by h.available_at, h.id), '{}') into v_ids
-      from (
-        select i.id, i.available_at
-        from inbox i
-        where i.tenant_id = v_tenant and i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle')
-          and i.available_at <= v_now
-        order by i.available_at, i.id
-        -- Counted again, now that nobody else claims from this tenant.
-        limit greatest(0, least(v_share, p_tenant_cap - (
-          select count(*) from inbox c
-          where c.tenant_id = v_tenant and c.state = 'claimed' and c.lease_until > v_now
-            and c.kind not in ('stop', 'delete', 'lifecycle'))))
-        for update skip locked
-      ) h;
-      foreach v_id in array v_ids loop
-        update inbox i
-        set state = 'claimed', attempts = i.attempts + 1, claim_token = gen_random_uuid(),
-            lease_until = v_now + make_interval(secs => p_lease_seconds), claimed_by = p_worker
-        where i.tenant_id = v_tenant and i.id = v_id;
-      end loop;
-      v_rooms[v_k] := case when cardinality(v_ids) < v_share then 0 else v_rooms[v_k] - v_share end;
-      v_found := v_found || v_ids;
-      v_found_tenants := v_found_tenants || array_fill(v_tenant, array[cardinality(v_ids)]);
-    end loop;
-    exit when cardinality(v_found) = v_before or cardinality(v_found) >= p_limit;
+      select i.ctid as row
+      from inbox i
+      where i.tenant_id = t.tenant_id and i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle')
+        and i.available_at <= v_now
+      order by i.available_at, i.id
+      -- Counted now that nobody else claims from this tenant.
+      limit greatest(0, least(v_share + (t.place <= v_rest)::int, p_tenant_cap - (
+        select count(*) from inbox c
+        where c.tenant_id = t.tenant_id and c.state = 'claimed' and c.lease_until > v_now
+          and c.kind not in ('stop', 'delete', 'lifecycle'))))
+      for update skip locked
+    ) h;
+    exit when v_found is null;
+    if cardinality(v_found) = v_left then
+      v_rows := v_rows || v_found;
+      exit;
+    end if;
+    with found as (
+      select f.row, f.place, count(*) over (partition by f.place) as many
+      from unnest(v_found, v_places) as f (row, place)
+    ),
+    filled as (
+      select t.tenant_id, t.place
+      from unnest(v_tenants) with ordinality as t (tenant_id, place)
+      where exists (select from found f where f.place = t.place and f.many = v_share + (t.place <= v_rest)::int)
+    )
+    select array(select f.row from found f where f.place not in (select d.place from filled d) order by f.place),
+           array(select d.tenant_id from filled d order by d.place)
+    into v_found, v_tenants;
+    v_rows := v_rows || v_found;
+    v_left := v_left - cardinality(v_found);
   end loop;
-
-  perform enablebot.work_for(v_found_tenants);
-  return enablebot.inner_claimed(v_found_tenants, v_found);
+  return enablebot.inner_write_claimed(v_rows, p_worker, p_lease_seconds);
 end
 $$;
 
 revoke all on function
-  enablebot.inner_rescue_lost, enablebot.inner_take_urgent, enablebot.claim_urgent_events, enablebot.claim_events
-from public;
+  enablebot.inner_rescue_lost, enablebot.inner_write_claimed, enablebot.inner_find_urgent,
+  enablebot.claim_urgent_events, enablebot.claim_events from public;
 grant execute on function enablebot.claim_urgent_events, enablebot.claim_events to enablebot_api;
 
 set local role enablebot_owner;
 revoke all on function
-  enablebot.inner_settle, enablebot.inner_rescue, enablebot.inner_claimed, enablebot.inner_hold_waiting,
-  enablebot.renew_leases, enablebot.settle_events from public;
-grant execute on function
-  enablebot.inner_rescue, enablebot.inner_claimed, enablebot.inner_hold_waiting to enablebot_router;
-grant execute on function enablebot.renew_leases, enablebot.settle_events to enablebot_api;
+  enablebot.inner_bodies, enablebot.inner_hold_waiting from public;
+grant execute on function enablebot.inner_bodies, enablebot.inner_hold_waiting to enablebot_router;
 
 -- Supabase's Data API calls as service_role; its other roles get nothing.
 reset role;
@@ -462,9 +341,7 @@ do $$
 begin
   if to_regrole('service_role') is not null then
     grant usage on schema enablebot to service_role;
-    grant execute on function
-      enablebot.claim_urgent_events, enablebot.claim_events, enablebot.renew_leases, enablebot.settle_events
-    to service_role;
+    grant execute on function enablebot.claim_urgent_events, enablebot.claim_events to service_role;
   end if;
 end
 $$;

@@ -1,4 +1,4 @@
--- Accepted events: in, counted, dropped. claims.sql has what a worker does with them.
+-- Accepted events: in, counted, dropped. claims.sql and settling.sql have what a worker does with them.
 --
 -- Whoever waits for locks takes them in this order, and rows of one table in key order, so that nobody deadlocks:
 -- dedupe_keys, lanes, inbox, answers and replies, audit_heads. Claiming never waits for a row: it skips.
