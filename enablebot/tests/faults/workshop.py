@@ -155,6 +155,7 @@ class Workshop:
     sandbox: Sandbox
     model: Door
     instances: list[Instance]
+    services_url: str
     database: Database
     admin: "asyncpg.Connection[asyncpg.Record]"
     # Whether Slack keeps to itself what the bot has posted: no echo of it reaches the app.
@@ -349,7 +350,7 @@ async def opened_workshop(
         opened.push_async_callback(transport.aclose)
         database = Database(transport)
         await _install(sandbox, Installations(database, Keyring.parse(key)))
-        workshop = Workshop(sandbox, model, processes, database, admin)
+        workshop = Workshop(sandbox, model, processes, services_url, database, admin)
         _make_withholdable(workshop)
         yield workshop
 
