@@ -4,47 +4,22 @@ The service is abandoned at each step. What Slack holds afterwards is looked at,
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from enablebot.api.answering.reasons import RETRY_ACTION, sentence
 from enablebot.api.answering.service import GAVE_UP
-from enablebot.shared.database.operations import Database
 from enablebot.shared.errors import StaleClaim
-from enablebot.shared.models.question import Question
 from enablebot.tests.api.answering_room import BEN, GENERAL, SETTLED, TEAM, Recorded, Room, opened_house
+from enablebot.tests.api.dying import die
 from enablebot.tests.database import PostgresServers
 
 pytestmark = pytest.mark.anyio
 
 SENTENCES = tuple(f"Sentence number {number}. " for number in range(80))
 CHANNELS = pytest.mark.parametrize("channel", ["@bot", GENERAL])
-
-
-class Killed(BaseException):
-    """The process is gone: no handler of ours may treat this as a failure to recover from."""
-
-
-class DyingDatabase(Database):
-    """The database as seen by a process that dies before or after the n-th call of one method."""
-
-    def __init__(self, whole: Database, method: str, *, before: bool, number: int = 1) -> None:
-        super().__init__(whole._transport)
-        self._left = number
-        working: Callable[..., Awaitable[Any]] = getattr(whole, method)
-
-        async def dying(**arguments: Any) -> Any:
-            self._left -= 1
-            if self._left == 0 and before:
-                raise Killed
-            result = await working(**arguments)
-            if self._left == 0:
-                raise Killed
-            return result
-
-        setattr(self, method, dying)
 
 
 @pytest.fixture(scope="module")
@@ -62,19 +37,6 @@ async def room(house: Room) -> AsyncIterator[Room]:
 
 def assert_whole(text: str) -> None:
     assert text.split() == "".join(SENTENCES).split()
-
-
-async def die(room: Room, question: Question, method: str, model: Recorded, **when: Any) -> None:
-    """Answer with a process that dies at this call of the database."""
-    whole = room.database
-    room.database = DyingDatabase(whole, method, **when)
-    try:
-        await room.service(model=model).answer(question)
-    except Killed:
-        return
-    finally:
-        room.database = whole
-    raise AssertionError("the answer was finished before its process could die")
 
 
 STEPS = [
