@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from enablebot.shared.database.models import ClaimedEventRow, EventOutcome, RouteRow, UnknownWorkspaceRow
+from enablebot.shared.database.models import ClaimedEventRow, EventKind, EventOutcome, RouteRow, UnknownWorkspaceRow
 from enablebot.shared.database.operations import Database, operation_names
 from enablebot.shared.database.postgres import PostgresTransport
 from enablebot.shared.database.readiness import refuse_open_walls
@@ -68,7 +68,7 @@ def comparable(value: Json, name: str = "") -> Json:
         return value if datetime.fromisoformat(value) == THEN else "a time"
     if name == "claim_token":
         return f"an id of version {UUID(value).version}"
-    if name in {"hash", "oldest_seconds"}:
+    if name in {"hash", "oldest_seconds", "waited_seconds"}:
         return "text" if isinstance(value, str) else "a number"
     return value
 
@@ -125,13 +125,17 @@ async def test_claims_made_at_once_share_no_event(
 
 async def whole_life(database: Database) -> None:
     """Call every operation, in the order a deployment would, with the answers it must give."""
-    assert (await database.schema_version(functions=operation_names())).missing == ()
+    schema = await database.schema_version(functions=operation_names())
+    assert schema.missing == ()
+    assert schema.synchronous_commit in {"on", "off"}
     await refuse_open_walls(database)
     await install(database)
     await routes(database)
     await organisation(database)
     await visitor(database)
     await questions(database)
+    await second_thoughts(database)
+    await pause_and_return(database)
     await aftermath(database)
 
 
@@ -221,7 +225,50 @@ async def questions(database: Database) -> None:
         ("person", b"Ev1?"),
         ("assistant", ALL_BYTES),
     ]
-    await finish(database, second, UUID(int=301), state="failed")
+    await finish(database, second, UUID(int=301), state="gave_up")
+
+
+async def second_thoughts(database: Database) -> None:
+    """What was given up is tried anew, and its question withdrawn while that goes on."""
+    [aside] = await database.list_set_aside(tenant_id=ACME, after_id=None, limit=5)
+    assert (aside.event_key, aside.team_id, aside.reason) == ("Ev4", "T1", "model_unavailable")
+    assert await database.list_set_aside(tenant_id=None, after_id=aside.id, limit=5) == []
+    assert await database.list_set_aside(tenant_id=OTHER, after_id=None, limit=5) == []
+    assert not (await database.replay_event(tenant_id=OTHER, id=aside.id, actor="U1")).replayed
+    assert (await database.replay_event(tenant_id=ACME, id=aside.id, actor="U1")).replayed
+    again = await claim(database)
+    assert (again.event_key, again.attempts, again.is_last_word) == ("Ev4", 1, False)
+    opened = await open_answer(database, again, answer_id=UUID(int=302))
+    assert (opened.is_new, opened.answer.id, opened.answer.state) == (False, UUID(int=301), "open")
+
+    channel, thread_ts = LANE.split(":")
+    lane = {"tenant_id": ACME, "channel": channel}
+    mine = {"tenant_ids": [ACME, ACME], "ids": [again.id, again.id], "tokens": [again.claim_token, UUID(int=9)]}
+    assert await database.read_signals(**mine) == [None, "lost"]  # type: ignore[arg-type]
+    assert (await database.signal_answers(**lane, thread_ts=thread_ts, signal="stop")).signalled == 1  # type: ignore[arg-type]
+    assert await database.read_signals(**mine) == ["stop", "lost"]  # type: ignore[arg-type]
+    assert (await database.withdraw_question(**lane, question_ts="1700000000.000100")).signalled == 1  # type: ignore[arg-type]
+    assert await database.read_signals(**mine) == ["withdraw", "lost"]  # type: ignore[arg-type]
+    assert (await open_answer(database, again, answer_id=UUID(int=303))).is_withdrawn
+    await finish(database, again, UUID(int=301), state="failed")
+
+    urgent = {"worker": "w1", "limit": 5, "lease_seconds": 60}
+    assert await database.claim_urgent_events(**urgent) == []  # type: ignore[arg-type]
+    await accept(database, ["Ev6"], kinds=["stop"])
+    [stop] = await database.claim_urgent_events(**urgent)  # type: ignore[arg-type]
+    assert await settle(database, stop, "done") == "settled"
+
+
+async def pause_and_return(database: Database) -> None:
+    await accept(database, ["Ev7"])
+    dead = {"tenant_id": ACME, "reason": "token_revoked", "actor": "slack"}
+    assert not (await database.pause_installation(**dead, installed_at=datetime(2020, 1, 1, tzinfo=UTC))).paused  # type: ignore[arg-type]
+    assert (await database.pause_installation(**dead, installed_at=datetime.now(UTC))).paused  # type: ignore[arg-type]
+    depth = await database.get_inbox_depth()
+    assert (depth.ready, depth.held, depth.paused) == (0, 1, 1)
+    assert await database.claim_events(worker="w1", after_tenant=None, limit=5, tenant_cap=5, lease_seconds=60) == []
+    await save(database, ACME, UUID(int=220))
+    assert await settle(database, await claim(database), "done") == "settled"
 
 
 async def answer(database: Database, event: ClaimedEventRow) -> None:
@@ -323,14 +370,15 @@ async def accept(
     message_keys: list[str | None] | None = None,
     lanes: list[str] | None = None,
     joins: list[bool] | None = None,
+    kinds: list[EventKind] | None = None,
 ) -> list[str]:
     many = len(keys)
     verdicts: list[Any] = await database.accept_events(
         tenant_ids=[ACME] * many,
         event_keys=keys,
         message_keys=message_keys or [None] * many,
-        lanes=lanes or [LANE] * many,
-        kinds=["mention"] * many,
+        lanes=lanes or [None if kinds else LANE] * many,
+        kinds=kinds or ["mention"] * many,
         joins=joins or [True] * many,
         bodies=[ALL_BYTES] * many,
         data_key_ids=[KEY] * many,
@@ -378,7 +426,7 @@ async def open_answer(database: Database, event: ClaimedEventRow, *, answer_id: 
 
 
 async def finish(
-    database: Database, event: ClaimedEventRow, answer_id: UUID, *, state: Literal["complete", "failed"]
+    database: Database, event: ClaimedEventRow, answer_id: UUID, *, state: Literal["complete", "failed", "gave_up"]
 ) -> None:
     is_complete = state == "complete"
     await database.finish_answer(

@@ -330,8 +330,8 @@ end
 $$;
 
 revoke all on function
-  enablebot.inner_resume, enablebot.inner_data_key, enablebot.inner_insert_tenant, enablebot.inner_adopt_credential, enablebot.save_installation,
-  enablebot.get_installation, enablebot.end_installation, enablebot.pause_installation from public;
+  enablebot.inner_resume, enablebot.inner_data_key, enablebot.inner_insert_tenant, enablebot.inner_adopt_credential,
+  enablebot.save_installation, enablebot.get_installation, enablebot.end_installation, enablebot.pause_installation from public;
 grant execute on function
   enablebot.inner_data_key, enablebot.inner_insert_tenant, enablebot.inner_adopt_credential to enablebot_router;
 grant execute on function
