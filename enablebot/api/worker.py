@@ -9,7 +9,7 @@ import logging
 import os
 import random
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from secrets import token_hex
 from uuid import UUID
@@ -24,7 +24,7 @@ from enablebot.api.suspects import is_suspect, part
 from enablebot.config.settings import WorkerSettings
 from enablebot.shared.database.models import ClaimedEventRow
 from enablebot.shared.database.operations import Database
-from enablebot.shared.errors import StaleClaim
+from enablebot.shared.errors import DatabaseUnavailable, StaleClaim
 from enablebot.shared.logging import bind
 from enablebot.shared.metrics import Metrics
 
@@ -169,26 +169,28 @@ class Worker:
             longest_pause = rest / self._settings.time_scale if rest > 0 else SHORTEST_PAUSE_SECONDS
         free = min(free, _MOST_CLAIMS * self._settings.concurrency - len(self._claims))
         if free > 0:
-            async with asyncio.timeout(LONGEST_CLAIM_SECONDS):
-                rows = await self._database.claim_events(
+            rows = await _in_time(
+                self._database.claim_events(
                     worker=self._name,
                     after_tenant=self._after_tenant,
                     limit=free,
                     tenant_cap=self._settings.tenant_concurrency,
                     lease_seconds=self._settings.lease_seconds,
                 )
+            )
         elif urgent >= URGENT_SLOTS:
-            rows = []
+            return 0, LONGEST_BUSY_PAUSE_SECONDS
         elif asked_at < self._urgent_at:
             return 0, (self._urgent_at - asked_at) / self._settings.time_scale
         else:
             self._urgent_at = asked_at + URGENT_PAUSE_SECONDS
-            async with asyncio.timeout(LONGEST_CLAIM_SECONDS):
-                rows = await self._database.claim_urgent_events(
+            rows = await _in_time(
+                self._database.claim_urgent_events(
                     worker=self._name,
                     limit=URGENT_SLOTS - urgent,
                     lease_seconds=self._settings.lease_seconds,
                 )
+            )
             longest_pause = min(longest_pause, LONGEST_BUSY_PAUSE_SECONDS)
         self._note_success(asked_at)
         # The database counts the lease from later than `asked_at`, so ours never outlives it.
@@ -273,6 +275,15 @@ class Worker:
         if self._failed_at is not None:
             log.warning("The inbox can be read again, after %.1f s", now - self._failed_at)
             self._failed_at = None
+
+
+async def _in_time(claiming: Awaitable[list[ClaimedEventRow]]) -> list[ClaimedEventRow]:
+    # What a claim cut short has claimed all the same comes back when its lease ends.
+    try:
+        async with asyncio.timeout(LONGEST_CLAIM_SECONDS):
+            return await claiming
+    except TimeoutError as error:
+        raise DatabaseUnavailable(f"The database did not answer within {LONGEST_CLAIM_SECONDS:g} s.") from error
 
 
 async def _wait_for(tasks: set["asyncio.Task[None]"], *, until: float) -> None:

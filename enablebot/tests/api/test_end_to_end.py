@@ -156,16 +156,24 @@ async def test_after_an_uninstall_no_call_is_made_and_a_new_install_is_answered_
     assert len(acme.answers(ACME, "@bot/U0ADA", thread)) == 1
 
 
-async def test_a_token_that_died_silently_ends_the_installation(acme: Town) -> None:
+async def test_a_token_that_died_silently_pauses_the_workspace_and_loses_no_question(acme: Town) -> None:
     tenant = await acme.admin.fetchval("select id from enablebot.tenants where team_id = $1", ACME)
-    acme.sandbox.faults.add("*", "error", error="token_revoked", times=100)
-    await acme.asked(ACME, "@bot", "U0ADA", "hello")
+    for method in ("chat.startStream", "chat.postMessage", "agents.sessions.setStatus"):
+        acme.sandbox.faults.add(method, "error", error="token_revoked", times=100)
+    threads = [await acme.asked(ACME, "@bot", "U0ADA", "hello")]
     with pytest.raises(NotInstalled):
         await acme.api.services.installations.bot(tenant)
     calls = len(acme.sandbox.ledger.calls)
-    await acme.asked(ACME, "@bot", "U0ADA", "hello?")
+    threads.append(await acme.asked(ACME, "@bot", "U0ADA", "hello?"))
     assert len(acme.sandbox.ledger.calls) == calls
-    assert {outcome for _, outcome in await acme.outcomes()} == {"dropped"}
+    assert {row["state"] for row in await acme.admin.fetch("select state from enablebot.inbox")} == {"held"}
+
+    acme.sandbox.faults.replace([])
+    await acme.install(ACME)
+    await acme.quiet()
+    assert [outcome for _, outcome in await acme.outcomes()] == ["done", "done"]
+    for thread in threads:
+        assert len(acme.answers(ACME, "@bot/U0ADA", thread)) == 1
 
 
 @pytest.mark.parametrize(

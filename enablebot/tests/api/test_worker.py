@@ -418,8 +418,9 @@ async def test_an_unknown_outcome_is_the_events_own_failure_unless_slack_is_out(
     async with bench.working(script, outage=outage):
         for _ in range(MOST_FAILURES):
             outage.note_call("chat.postMessage", "slack_unknown_outcome")
-        while len(script.handled) < 8:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(20):
+            while len(script.handled) < 8:
+                await asyncio.sleep(0.01)
         assert (await bench.events())["Ev2"]["attempts"] <= 1
         outage.note_call("chat.postMessage", "ok")
         await bench.finished()
@@ -457,8 +458,8 @@ async def test_slack_is_out_only_after_many_failures_with_no_answer_between(benc
     for _ in range(3):
         for _ in range(MOST_FAILURES - 1):
             outage.note_call("chat.postMessage", "slack_unreachable")
+            assert not outage.is_on
         outage.note_call("chat.update", "slack_refused")
-    assert not outage.is_on
     for _ in range(MOST_FAILURES):
         outage.note_call("chat.postMessage", "cancelled")
     assert not outage.is_on
@@ -644,11 +645,11 @@ async def test_a_look_into_the_inbox_that_hangs_is_given_up_and_repeated(
         return await claim(**arguments)
 
     monkeypatch.setattr(bench.database, "claim_events", blackhole)
-    monkeypatch.setattr(worker_module, "LONGEST_CLAIM_SECONDS", 0.05)
+    monkeypatch.setattr(worker_module, "LONGEST_CLAIM_SECONDS", 1.0)
     await bench.accept("Ev1")
     async with bench.working(Script()):
         await bench.finished()
-    assert bench.counted("claim_failures") == 1
+    assert bench.counted("claim_failures") >= 1
 
 
 async def test_a_database_that_is_away_is_complained_of_once_and_its_return_is_told(

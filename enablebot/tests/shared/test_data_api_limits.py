@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from enablebot.api.gathering import LARGEST_BATCH
+from enablebot.api.handling import RunningSignal
 from enablebot.api.worker import Worker
 from enablebot.config.settings import WorkerSettings
 from enablebot.shared.database.models import ClaimedEventRow
@@ -96,6 +97,9 @@ class Noted:
 
     async def give_up(self, claimed: ClaimedEventRow, reason: str) -> Outcome:
         raise AssertionError(f"{claimed.event_key} was given up: {reason}")
+
+    def signal(self, claimed: ClaimedEventRow, signal: RunningSignal) -> bool:
+        raise AssertionError(f"{claimed.event_key} was told {signal}")
 
 
 async def test_a_statement_past_the_timeout_is_unavailable_and_the_worker_goes_on(
