@@ -16,6 +16,8 @@ class SandboxConfig:
     `history_cap` plays the 15 messages, once a minute rule for apps outside Slack's Marketplace.
     `more_events_urls` and `more_interactions_urls` are further instances of the app, posted to in turn with the
     first, as a load balancer would. `kept` is how many deliveries, calls and violations the ledger remembers.
+    With `copies` each event is delivered once to that many times, side by side; with `scatter_ms` each delivery
+    begins up to that much later, so that events overtake each other.
     """
 
     client_id: str = "sandbox-client-id"
@@ -38,4 +40,6 @@ class SandboxConfig:
     stream_seconds: float = 300.0
     post_burst: int = 5
     socket_seconds: float = 3600.0
+    copies: int = 1
+    scatter_ms: float = 0.0
     kept: int = 5000

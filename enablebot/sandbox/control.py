@@ -14,6 +14,7 @@ from starlette.routing import Mount, Route
 
 from enablebot.sandbox.borders import is_cross_origin, is_foreign_host
 from enablebot.sandbox.live import live_updates
+from enablebot.sandbox.manifest import APP_ID
 from enablebot.sandbox.refusal import Refused
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ class Control:
             }
             for channel, log in world.logs.items()
             for message in log.by_ts.values()
-            if message.bot_id and message.ephemeral_to is None
+            if message.app_id == APP_ID and message.ephemeral_to is None
         ]
 
     async def gather_crowd(self, given: Json) -> Json:
@@ -270,6 +271,7 @@ class Control:
             seed=int(given.get("seed", 0)),
             mix=given.get("mix"),
             text=str(given.get("text") or "Where is parcel {token}?"),
+            most_under_way=int(given.get("most_under_way") or 100),
         )
         return {}
 

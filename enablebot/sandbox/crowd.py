@@ -9,16 +9,19 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from enablebot.sandbox.manifest import APP_ID, DEFAULT_SCOPES
-from enablebot.sandbox.world import Channel, Team, User
+from enablebot.sandbox.messages import Message
+from enablebot.sandbox.world import Channel, Team, User, bot_user_id
 
 if TYPE_CHECKING:
     from enablebot.sandbox.sandbox import Sandbox
 
 # mention: a new thread that names the bot · follow_up: a mention in a thread that is there already
 # dm: a message to the bot · aside: talk among people, none of the bot's business · edit: a word changed in a question
-Talk = Literal["mention", "follow_up", "dm", "aside", "edit"]
+# robot: another app that mentions the bot
+Talk = Literal["mention", "follow_up", "dm", "aside", "edit", "robot"]
 USUAL_MIX: Mapping[Talk, float] = {"mention": 6, "follow_up": 1, "dm": 2, "aside": 1}
 _PEOPLE = 3
+_LONGEST_HOLD = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,13 @@ class Crowd:
         seed: int,
         mix: Mapping[str, float] | None = None,
         text: str = "Where is parcel {token}?",
+        most_under_way: int = 100,
     ) -> None:
-        """Begins to write `messages` messages, spread over all made workspaces; raises ValueError while one goes on."""
+        """Begins to write `messages` messages, spread over all made workspaces; raises ValueError while one goes on.
+
+        It holds its breath while more than `most_under_way` events are being delivered, so that a slow machine is
+        loaded and not buried.
+        """
         if self.is_talking:
             raise ValueError("the crowd is talking already")
         if not self.teams:
@@ -71,7 +79,7 @@ class Crowd:
         unknown = set(chosen) - set(get_args(Talk))
         if unknown:
             raise ValueError(f"a crowd does not know how to {', '.join(sorted(unknown))}")
-        work = self._talk(random.Random(seed), messages, per_second, chosen, text)  # noqa: S311 - repeatable
+        work = self._talk(random.Random(seed), messages, per_second, chosen, text, most_under_way)  # noqa: S311 - repeatable
         self._talking = asyncio.create_task(work)
 
     def hush(self) -> None:
@@ -113,14 +121,26 @@ class Crowd:
         return {**asdict(installed), "app_id": APP_ID, "name": self.sandbox.world.teams[team].name}
 
     async def _talk(
-        self, chance: random.Random, messages: int, per_second: float, mix: dict[str, float], text: str
+        self,
+        chance: random.Random,
+        messages: int,
+        per_second: float,
+        mix: dict[str, float],
+        text: str,
+        most_under_way: int,
     ) -> None:
         clock = asyncio.get_running_loop().time
-        began, asked = clock(), list[Said]()
-        for number in range(messages):
-            wait = began + number / per_second - clock()
-            # A crowd that is behind still lets deliveries and the web API have their turn.
-            await asyncio.sleep(max(0.0, wait))
+        due, asked = clock(), list[Said]()
+
+        def has_room() -> bool:
+            return self.sandbox.delivery.under_way <= most_under_way
+
+        for _ in range(messages):
+            # Also a crowd that is behind lets deliveries and the web API have their turn.
+            await asyncio.sleep(max(0.0, due - clock()))
+            await self.sandbox.changes.wait_for(has_room, timeout=_LONGEST_HOLD)
+            # What a pause has cost is not made up for by a burst.
+            due = max(due + 1 / per_second, clock() - 0.1)
             (talk,) = chance.choices(list(mix), weights=list(mix.values()))
             said = self._say(chance, talk, asked, text)  # type: ignore[arg-type]  # checked in talk()
             self.said.append(said)
@@ -138,6 +158,8 @@ class Crowd:
         user = before.user if before else f"U0{team[2:]}{chance.choice('ABC'[:_PEOPLE])}"
         channel = before.channel if before else self._room(chance, team, talk)
         token = f"{team[2:]}x{len(self.said)}x"
+        if talk == "robot":
+            return self._robot(team, channel, token)
         words = text.replace("{token}", token) if talk != "aside" else f"Lunch at {token}, anybody?"
         message = self.sandbox.people.write(
             team=team,
@@ -156,6 +178,17 @@ class Crowd:
             token=token,
             asks=talk != "aside",
         )
+
+    def _robot(self, team: str, channel: str, token: str) -> Said:
+        """Another app's message in the channel, which names our bot and is none of its business."""
+        ts = self.sandbox.world.log(channel).next_ts(self.sandbox.clock.now())
+        user = f"U0ROBOT{team[2:]}"
+        text = f"<@{bot_user_id(team)}> Build {token} failed."
+        message = Message(
+            ts=ts, channel=channel, team=team, user=user, text=text, bot_id=f"B0ROBOT{team[2:]}", app_id="A0ROBOT"
+        )
+        self.sandbox.add_message(message)
+        return Said(team, channel, ts, ts, user, "robot", token, False)
 
     def _edit(self, before: Said) -> Said:
         self.sandbox.people.edit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -68,10 +69,16 @@ class AppDelivery:
         self._bodies: OrderedDict[str, tuple[dict[str, Any], bytes]] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._turn = 0
+        self._chance = random.Random()  # noqa: S311 - decides nothing but an order
 
     def send(self, envelope: dict[str, Any]) -> Delivery:
         """Starts the delivery of one event and returns its ledger entry; above Slack's limits it is only noted."""
         body = orjson.dumps(envelope)
+        for _ in range(self._chance.randrange(max(1, self._config.copies))):
+            self._send(envelope, body)
+        return self._send(envelope, body)
+
+    def _send(self, envelope: dict[str, Any], body: bytes) -> Delivery:
         event_id = str(envelope.get("event_id", ""))
         self._bodies[event_id] = (envelope, body)
         while len(self._bodies) > self._config.kept:
@@ -165,6 +172,8 @@ class AppDelivery:
         task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, entry: Delivery, body: bytes) -> None:
+        if self._config.scatter_ms:
+            await asyncio.sleep(self._chance.uniform(0, self._config.scatter_ms / 1000))
         reason = ""
         for retry in range(len(RETRY_SCHEDULE) + 1):
             if retry:

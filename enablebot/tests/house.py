@@ -62,6 +62,7 @@ BUSY = Plan(
     in_memory=True,
     model_delay_ms=0,
     time_scale=0.02,
+    lease_seconds=3,
     environ={"WORKER_TIME_SCALE": "0.05"},
     sandbox_flags=("--without-rate-limits", "--kept", "1000000"),
 )
