@@ -1,12 +1,12 @@
 """What becomes of an event or an interaction, whichever way it came: is it for us, and is it stored."""
 
-import asyncio
 import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from enablebot.api.deadlines import Deadlines
 from enablebot.api.slack.intake import ACCEPT_SECONDS, Intake
 from enablebot.api.slack.reading import Refused
 from enablebot.api.slack.relevance import Relevant, relevance, retry_pressed
@@ -28,7 +28,7 @@ class Acceptance:
 
     def __init__(self, intake: Intake, *, accept_seconds: float = ACCEPT_SECONDS) -> None:
         self._intake = intake
-        self._accept_seconds = accept_seconds
+        self._accepting = Deadlines(accept_seconds)
 
     async def event(self, envelope: Mapping[str, Any], body: bytes) -> Acknowledgement:
         """Accept what the Events API sent; `body` is the same as bytes, and what is kept.
@@ -57,7 +57,7 @@ class Acceptance:
 
     async def _accept(self, relevant: Relevant, body: bytes) -> Acknowledgement:
         try:
-            async with asyncio.timeout(self._accept_seconds):
+            with self._accepting:
                 return Acknowledgement(await self._intake.accept(relevant, body))
         except DataRefused as error:
             log.exception("An event cannot be stored: %s", error.message, extra=error.details)
@@ -68,5 +68,5 @@ class Acceptance:
             log.warning("An event could not be accepted: %s", error.message, extra={"code": error.code})
             raise Refused(503, "unavailable", error.code, "Not stored, send it again.") from error
         except TimeoutError as error:
-            log.warning("An event could not be accepted within %g s", self._accept_seconds)
+            log.warning("An event could not be accepted within %g s", self._accepting.seconds)
             raise Refused(503, "unavailable", "database_unavailable", "Not stored, send it again.") from error

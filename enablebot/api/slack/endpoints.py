@@ -6,9 +6,11 @@ Plain ASGI, without a router or a request object: measured, a framework's route 
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 
 from starlette.types import Receive, Scope, Send
 
+from enablebot.api.deadlines import Deadlines
 from enablebot.api.slack.acceptance import Acceptance, Acknowledgement
 from enablebot.api.slack.intake import ACCEPT_SECONDS, Intake
 from enablebot.api.slack.payloads import read_object, read_payload
@@ -48,8 +50,10 @@ class SlackEndpoints:
         self._secrets = tuple(secret.encode() for secret in signing_secrets)
         self._metrics = metrics
         self._now = now
-        self._read_seconds = read_seconds
+        self._reading = Deadlines(read_seconds)
         self._complained_at = float("-inf")
+        # Looked up by its labels each time, a counter costs more than the count.
+        self._count = cache(lambda verdict: metrics.events_received.labels(verdict).inc)
 
     async def events(self, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /slack/events: acknowledged once the event is stored, or known to be none of ours."""
@@ -66,22 +70,22 @@ class SlackEndpoints:
         try:
             acknowledgement = await take(await self._read_verified(scope, receive))
         except SenderGone:
-            self._metrics.events_received.labels("hung_up").inc()
+            self._count("hung_up")()
             return
         except BadRequest as error:
             refused = Refused(400, "malformed", error.code, error.message)
         except Refused as error:
             refused = error
         else:
-            self._metrics.events_received.labels(acknowledgement.verdict).inc()
+            self._count(acknowledgement.verdict)()
             await _respond(send, 200, _JSON if acknowledgement.body else _EMPTY, acknowledgement.body)
             self._metrics.ack_seconds.observe(time.perf_counter() - started)
             return
-        self._metrics.events_received.labels(refused.verdict).inc()
+        self._count(refused.verdict)()
         await _respond(send, refused.status, [*_JSON, *refused.headers], refused.body())
 
     async def _read_verified(self, scope: Scope, receive: Receive) -> bytes:
-        body, stamps, signatures = await read_body(scope, receive, seconds=self._read_seconds)
+        body, stamps, signatures = await read_body(scope, receive, deadlines=self._reading)
         # Two of a header are two opinions on what was signed.
         if len(stamps) == len(signatures) == 1 and is_genuine(
             body=body, timestamp=stamps[0], signature=signatures[0], secrets=self._secrets, now=self._now()

@@ -41,7 +41,8 @@ class Intake:
         route = await self._installations.route(
             enterprise_id=relevant.enterprise_id, team_id=relevant.team_id, is_org_wide=relevant.is_org_wide
         )
-        if route is None or route.status != "active":
+        # A paused workspace's questions wait until it is back.
+        if route is None or route.status == "uninstalled":
             return "unknown_workspace"
         if relevant.kind == "own_message":
             return await self._take_as_evidence(route, relevant)
@@ -77,15 +78,16 @@ class Intake:
         return "own_message"
 
     async def _store(self, events: Sequence[IncomingEvent]) -> list[Verdict]:
+        tenant_ids, event_keys, message_keys, lanes, kinds, joins, bodies, data_key_ids = zip(*events, strict=True)
         return await self._database.accept_events(
-            tenant_ids=[event.tenant_id for event in events],
-            event_keys=[event.event_key for event in events],
-            message_keys=[event.message_key for event in events],
-            lanes=[event.lane for event in events],
-            kinds=[event.kind for event in events],
-            joins=[event.joins for event in events],
-            bodies=[event.body for event in events],
-            data_key_ids=[event.data_key_id for event in events],
+            tenant_ids=tenant_ids,
+            event_keys=event_keys,
+            message_keys=message_keys,
+            lanes=lanes,
+            kinds=kinds,
+            joins=joins,
+            bodies=bodies,
+            data_key_ids=data_key_ids,
         )
 
     async def _note(self, messages: Sequence[_OwnMessage]) -> list[bool]:

@@ -1,9 +1,10 @@
 """Reading a request nobody has vouched for yet: so many bytes, so many seconds, and only by POST."""
 
-import asyncio
 import json
 
 from starlette.types import Receive, Scope
+
+from enablebot.api.deadlines import Deadlines
 
 LARGEST_BODY = 1024 * 1024
 
@@ -46,7 +47,7 @@ class SenderGone(Exception):
     """Whoever sent the request hung up before it was whole."""
 
 
-async def read_body(scope: Scope, receive: Receive, *, seconds: float) -> tuple[bytes, list[bytes], list[bytes]]:
+async def read_body(scope: Scope, receive: Receive, *, deadlines: Deadlines) -> tuple[bytes, list[bytes], list[bytes]]:
     """The raw body, and every timestamp and signature header; Refused with 405, 408 or 413, or SenderGone."""
     if scope["method"] != "POST":
         raise Refused(
@@ -62,11 +63,15 @@ async def read_body(scope: Scope, receive: Receive, *, seconds: float) -> tuple[
         elif name == b"content-length" and value.isdigit() and (len(value) > 9 or int(value) > LARGEST_BODY):
             raise _too_large()
     try:
-        async with asyncio.timeout(seconds):
+        with deadlines:
             return await _assemble(receive), stamps, signatures
     except TimeoutError as error:
         raise Refused(
-            408, "too_slow", "request_timeout", f"The body did not arrive within {seconds:g} s.", headers=_CLOSE
+            408,
+            "too_slow",
+            "request_timeout",
+            f"The body did not arrive within {deadlines.seconds:g} s.",
+            headers=_CLOSE,
         ) from error
 
 

@@ -145,7 +145,6 @@ create table enablebot.event_bodies (
   event_id bigint not null, -- event in the inbox [technical]
   body bytea storage external not null, -- sealed event, place event_bodies/body/event_key [content]
   data_key_id uuid not null, -- key that seals it [technical]
-  FOREIGN KEY (tenant_id, event_id) REFERENCES enablebot.inbox(tenant_id, id) ON DELETE CASCADE,
   PRIMARY KEY (tenant_id, event_id),
 ) with (autovacuum_vacuum_scale_factor=0.02);
 -- owner enablebot_owner; row-level security enabled and forced
@@ -200,6 +199,7 @@ create policy tenant_delete on enablebot.inbox for delete to enablebot_owner usi
 create policy tenant_insert on enablebot.inbox for insert to enablebot_owner with check ((tenant_id = ANY (( SELECT enablebot.tenants() AS tenants)::uuid[])));
 create policy tenant_select on enablebot.inbox for select to enablebot_owner using ((tenant_id = ANY (( SELECT enablebot.tenants() AS tenants)::uuid[])));
 create policy tenant_update on enablebot.inbox for update to enablebot_owner using ((tenant_id = ANY (( SELECT enablebot.tenants() AS tenants)::uuid[]))) with check ((tenant_id = ANY (( SELECT enablebot.tenants() AS tenants)::uuid[])));
+CREATE TRIGGER bodies_go_with_their_events AFTER DELETE ON enablebot.inbox REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION enablebot.inner_drop_bodies();
 grant delete, insert, references, select, update on enablebot.inbox to enablebot_owner;
 grant delete, select, update (attempts), update (claim_token), update (claimed_by), update (lease_until), update (state) on enablebot.inbox to enablebot_router;
 
@@ -416,7 +416,7 @@ grant delete, insert, references, select, update on enablebot.tenants to enableb
 grant select on enablebot.tenants to enablebot_router;
 
 create function enablebot.accept_events(p_tenant_ids uuid[], p_event_keys text[], p_message_keys text[], p_lanes text[], p_kinds text[], p_joins boolean[], p_bodies bytea[], p_data_key_ids uuid[]) returns jsonb
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off, plan_cache_mode=force_generic_plan;
   -- owner enablebot_owner; executable by enablebot_api
 create function enablebot.append_audit(p_tenant_id uuid, p_actor text, p_action text, p_object text, p_outcome text, p_detail bytea) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
@@ -481,6 +481,9 @@ create function enablebot.inner_count_data_keys() returns record
 create function enablebot.inner_data_key(p_tenant_id uuid) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_router
+create function enablebot.inner_drop_bodies() returns trigger
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  -- owner enablebot_owner; executable by nobody else
 create function enablebot.inner_drop_waiting(p_tenant_ids uuid[], p_reason text) returns void
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by nobody else

@@ -9,107 +9,148 @@
 
 set local role enablebot_owner;
 
--- Stores a batch as if one by one in the order given, in one statement: 64 events cost little more than one.
+-- Stores a batch as if one by one in the order given: 64 events cost little more than one. Most batches hold nothing
+-- but new events that open or continue idle conversations; what else there may be is looked into when it is there.
 create or replace function enablebot.accept_events(
   p_tenant_ids uuid[], p_event_keys text[], p_message_keys text[], p_lanes text[], p_kinds text[], p_joins boolean[],
   p_bodies bytea[], p_data_key_ids uuid[]
 ) returns jsonb
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
+-- Planning these statements anew for each batch would cost more than running them.
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_all constant int := coalesce(cardinality(p_tenant_ids), 0);
+  v_ours int[];
+  v_accepted int[];
   v_verdicts jsonb;
+  v_fresh_tenants uuid[];
+  v_fresh_keys text[];
+  v_is_idle boolean;
+  v_states text[];
+  v_ids bigint[];
 begin
-  perform enablebot.work_for(p_tenant_ids);
-  with events as materialized (
-    select *
-    from unnest(p_tenant_ids, p_event_keys, p_message_keys, p_lanes, p_kinds, p_joins, p_bodies, p_data_key_ids)
-         with ordinality as e (tenant_id, event_key, message_key, lane, kind, joins, body, data_key_id, place)
-  ),
+  perform enablebot.work_for(array(select distinct t.id from unnest(p_tenant_ids) as t (id)));
+
   -- Ours if it needs no lane, opens one, or finds it open: stored, or opened earlier in this batch. What is not ours
   -- takes no key: its twin, a mention, may follow and must not look like a duplicate.
-  ours as materialized (
-    select *
-    from (
-      select e.*, coalesce(bool_or(e.joins) over (
-               partition by e.tenant_id, e.lane order by e.place rows between unbounded preceding and current row
-             ), false) as is_opened
-      from events e
-    ) o
-    where o.lane is null or o.is_opened
-       -- Not `exists`: that may be answered by reading every lane there is.
-       or (select true from lanes l where l.tenant_id = o.tenant_id and l.lane = o.lane)
-  ),
-  keys as (
-    select o.tenant_id, 'event:' || o.event_key as key, o.place from ours o
-    union all
-    select o.tenant_id, 'message:' || o.message_key, o.place from ours o where o.message_key is not null
-  ),
-  -- The first event of the batch that carries a key may own it; twins behind it are duplicates.
-  first_keys as materialized (
-    select k.tenant_id, k.key, min(k.place) as place from keys k group by k.tenant_id, k.key
-  ),
+  if not true = all (p_joins) then
+    v_ours := array(
+      select e.place
+      from unnest(p_tenant_ids, p_lanes, p_joins) with ordinality as e (tenant_id, lane, joins, place)
+      where e.joins or e.lane is null
+         -- Not `exists`: that may be answered by reading every lane there is.
+         or (select true from lanes l where l.tenant_id = e.tenant_id and l.lane = e.lane)
+         or exists (
+           select from unnest(p_tenant_ids, p_lanes, p_joins) with ordinality as b (tenant_id, lane, joins, place)
+           where b.joins and b.place < e.place and b.lane = e.lane and b.tenant_id = e.tenant_id));
+  end if;
+
   -- In key order: unsorted batches of two processes deadlocked. A key another transaction is about to commit is waited
-  -- for, and is a duplicate then.
-  fresh_keys as (
+  -- for, and is a duplicate then. A key that comes twice is inserted once.
+  with fresh as (
     insert into dedupe_keys (tenant_id, key)
-    select f.tenant_id, f.key from first_keys f order by f.tenant_id, f.key
+    select k.tenant_id, k.key
+    from (
+      select e.tenant_id, 'event:' || e.key as key, e.place
+      from unnest(p_tenant_ids, p_event_keys) with ordinality as e (tenant_id, key, place)
+      union all
+      select e.tenant_id, 'message:' || e.key, e.place
+      from unnest(p_tenant_ids, p_message_keys) with ordinality as e (tenant_id, key, place)
+      where e.key is not null
+    ) k
+    where v_ours is null or k.place = any (v_ours)
+    order by k.tenant_id, k.key
     on conflict do nothing
     returning tenant_id, key
-  ),
-  -- Fresh only if each of its keys is new and first its own.
-  accepted as materialized (
-    select o.*, row_number() over (partition by o.tenant_id, o.lane order by o.place) as turn
-    from ours o
-    where not exists (
-      select
-      from keys k
-      join first_keys f on f.tenant_id = k.tenant_id and f.key = k.key
-      left join fresh_keys n on n.tenant_id = k.tenant_id and n.key = k.key
-      where k.place = o.place and (n.key is null or f.place <> o.place)
-    )
-  ),
+  )
+  select array_agg(f.tenant_id), array_agg(f.key) into v_fresh_tenants, v_fresh_keys from fresh f;
+
+  if v_ours is null and cardinality(v_fresh_keys) = v_all + cardinality(array_remove(p_message_keys, null)) then
+    v_verdicts := to_jsonb(array_fill('accepted'::text, array[v_all]));
+  else
+    -- Accepted only if each of its keys is new, and it is the first of the batch to carry it; twins behind it are
+    -- duplicates.
+    v_accepted := array(
+      select j.place
+      from (
+        select k.place, k.place = min(k.place) over (partition by k.tenant_id, k.key)
+               -- Not a join, which a plan made for few rows would do in as many steps as the batch is long, squared.
+               and (k.tenant_id, k.key) in (
+                 select f.tenant_id, f.key from unnest(v_fresh_tenants, v_fresh_keys) as f (tenant_id, key)) as is_fresh
+        from (
+          select e.tenant_id, 'event:' || e.key as key, e.place
+          from unnest(p_tenant_ids, p_event_keys) with ordinality as e (tenant_id, key, place)
+          union all
+          select e.tenant_id, 'message:' || e.key, e.place
+          from unnest(p_tenant_ids, p_message_keys) with ordinality as e (tenant_id, key, place)
+          where e.key is not null
+        ) k
+        where v_ours is null or k.place = any (v_ours)
+      ) j
+      group by j.place
+      having bool_and(j.is_fresh)
+      order by j.place);
+    v_verdicts := (
+      select coalesce(jsonb_agg(
+               case
+                 when e.place = any (v_accepted) then 'accepted'
+                 when v_ours is null or e.place = any (v_ours) then 'duplicate'
+                 else 'not_ours'
+               end order by e.place), '[]')
+      from generate_series(1, v_all) as e (place));
+  end if;
+  -- What is left to store. Whoever deleted a message waits for nobody: its lane has said whether it was ours.
+  if v_accepted is not null or 'delete' = any (p_kinds) then
+    select array_agg(a.tenant_id order by a.place), array_agg(a.event_key order by a.place),
+           array_agg(case when a.kind <> 'delete' then a.lane end order by a.place), array_agg(a.kind order by a.place),
+           array_agg(a.body order by a.place), array_agg(a.data_key_id order by a.place)
+    into p_tenant_ids, p_event_keys, p_lanes, p_kinds, p_bodies, p_data_key_ids
+    from unnest(p_tenant_ids, p_event_keys, p_lanes, p_kinds, p_bodies, p_data_key_ids)
+         with ordinality as a (tenant_id, event_key, lane, kind, body, data_key_id, place)
+    where v_accepted is null or a.place = any (v_accepted);
+    if p_tenant_ids is null then
+      return v_verdicts;
+    end if;
+  end if;
+
   -- Locks each lane until commit, in key order, so that an event arriving now and a settle that looks for the next
   -- one see each other.
-  entered as (
+  with entered as (
     insert into lanes as l (tenant_id, lane, live)
     select a.tenant_id, a.lane, count(*)
-    from accepted a
+    from unnest(p_tenant_ids, p_lanes) as a (tenant_id, lane)
     where a.lane is not null
     group by a.tenant_id, a.lane
     order by a.tenant_id, a.lane
     on conflict (tenant_id, lane) do update set live = l.live + excluded.live, last_at = now()
-    returning l.tenant_id, l.lane, l.live
-  ),
-  stored as (
-    insert into inbox (tenant_id, event_key, lane, kind, state)
-    select a.tenant_id, a.event_key, a.lane, a.kind,
-           case
-             when a.lane is null or (a.turn = 1 and e.live = count(*) over (partition by a.tenant_id, a.lane))
-             then 'ready' else 'queued'
-           end
-    from accepted a
-    left join entered e on e.tenant_id = a.tenant_id and e.lane = a.lane
-    -- Ids are the order within a lane.
-    order by a.place
-    returning tenant_id, id, event_key
-  ),
-  bodies as (
-    insert into event_bodies (tenant_id, event_id, body, data_key_id)
-    select s.tenant_id, s.id, a.body, a.data_key_id
-    from stored s
-    join accepted a on a.tenant_id = s.tenant_id and a.event_key = s.event_key
+    returning l.live
   )
-  select coalesce(jsonb_agg(
-           case
-             when a.place is not null then 'accepted'
-             when o.place is not null then 'duplicate'
-             else 'not_ours'
-           end order by e.place), '[]')
-  into v_verdicts
-  from events e
-  left join ours o on o.place = e.place
-  left join accepted a on a.place = e.place;
+  select coalesce(bool_and(e.live = 1), true) into v_is_idle from entered e;
+
+  if v_is_idle then
+    v_states := array_fill('ready'::text, array[cardinality(p_tenant_ids)]);
+  else
+    -- Only the first of a lane in which nothing else lives goes at once.
+    v_states := array(
+      select case
+               when a.lane is null
+                 or (row_number() over (partition by a.tenant_id, a.lane order by a.place) = 1
+                     and count(*) over (partition by a.tenant_id, a.lane)
+                         = (select l.live from lanes l where l.tenant_id = a.tenant_id and l.lane = a.lane))
+               then 'ready' else 'queued'
+             end
+      from unnest(p_tenant_ids, p_lanes) with ordinality as a (tenant_id, lane, place)
+      order by a.place);
+  end if;
+
+  -- Ids are the order within a lane: drawn in the order given, with the lanes locked.
+  v_ids := array(
+    select nextval('enablebot.inbox_id_seq') from generate_series(1, cardinality(p_tenant_ids)));
+  insert into inbox (tenant_id, id, event_key, lane, kind, state) overriding system value
+  select unnest(p_tenant_ids), unnest(v_ids), unnest(p_event_keys), unnest(p_lanes), unnest(p_kinds), unnest(v_states);
+  insert into event_bodies (tenant_id, event_id, body, data_key_id)
+  select unnest(p_tenant_ids), unnest(v_ids), unnest(p_bodies), unnest(p_data_key_ids);
   return v_verdicts;
 end
 $$;
