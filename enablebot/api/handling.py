@@ -33,10 +33,13 @@ class Handlers(Protocol):
     """What the worker hands events to."""
 
     async def handle(self, claimed: ClaimedEventRow) -> Outcome:
-        """Do what the event asks for; BodyUnreadable when it cannot even be read."""
+        """Do what the event asks for; BodyUnreadable when it cannot even be read.
+
+        `settled` with a reason: the event was set aside.
+        """
 
     async def give_up(self, claimed: ClaimedEventRow, reason: str) -> Outcome:
-        """Tell whoever waits that nothing more will be tried. `settled` with a reason: the event was set aside."""
+        """Tell whoever waits that nothing more will be tried; `settled` as above."""
 
     def signal(self, claimed: ClaimedEventRow, signal: RunningSignal) -> bool:
         """Pass on what a person wants of the handler that runs for this event; False where it cannot hear it yet."""
@@ -80,6 +83,9 @@ class Handling:
             outcome = Outcome("retry", described(error))
         match outcome.name:
             case "settled":
+                # With a reason where an earlier attempt had given up already, and this one brought it to its end.
+                if outcome.reason is not None:
+                    self._on_set_aside(outcome.reason)
                 return None
             case "retry" if row.attempts >= MOST_ATTEMPTS:
                 return await self._give_up(row, outcome.reason or "it failed three times")

@@ -14,8 +14,9 @@ from enablebot.shared.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-# Between two tries to settle while the database is away.
+# Between two tries to settle while the database is away, and how long a try may take.
 PAUSE_SECONDS = 0.5
+_LONGEST_TRY_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Settlements:
     def __init__(self, database: Database, metrics: Metrics) -> None:
         self._database = database
         self._metrics = metrics
-        self._gathering: Gathering[Settling, Settlement] = Gathering(self._store)
+        self._gathering: Gathering[Settling, Settlement] = Gathering(self._store, deadline_seconds=_LONGEST_TRY_SECONDS)
 
     async def settle(self, settling: Settling) -> Settlement:
         """Try until the database has decided whether the claim still counted."""

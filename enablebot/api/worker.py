@@ -236,6 +236,7 @@ class Worker:
                 with self._metrics.events_running.track_inprogress():
                     settling = await self._handling.handle(claim.row)
             except StaleClaim:
+                self._metrics.claims_lost.inc()
                 log.info("Somebody else has taken over this event")
                 return
             except asyncio.CancelledError:

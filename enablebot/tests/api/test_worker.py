@@ -316,13 +316,16 @@ async def test_giving_up_that_fails_keeps_the_event_for_somebody_to_look_at(
     assert "An event was set aside: RuntimeError" in caplog.text
 
 
-async def test_what_its_handler_has_set_aside_with_an_apology_is_counted_and_not_settled_again(bench: Bench) -> None:
+@pytest.mark.parametrize("fails_first", [True, False])
+async def test_what_its_handler_has_set_aside_with_an_apology_is_counted_and_not_settled_again(
+    bench: Bench, fails_first: bool
+) -> None:
     async def say_so(row: ClaimedEventRow) -> Outcome:
         await bench.settle(row, "set_aside")
         return Outcome("settled", "gave_up")
 
     await bench.accept("Ev1")
-    async with bench.working(Script(failing, say_so)):
+    async with bench.working(Script(failing if fails_first else say_so, say_so)):
         await bench.finished()
     assert bench.counted("events_set_aside") == 1
     assert bench.metrics.registry.get_sample_value("enablebot_events_settled_total", {"outcome": "stale"}) is None
@@ -533,7 +536,8 @@ async def test_what_an_uninstall_here_drops_is_stopped_at_once(bench: Bench) -> 
         return DONE
 
     await bench.accept("Ev1")
-    async with bench.working(Script(handle)):
+    # A renewal would tell as well, twenty minutes later.
+    async with bench.working(Script(handle), lease_seconds=3600):
         await soon(running.wait())
         await bench.accept_event("EvGone", {"type": "app_uninstalled"})
         await soon(stopped.wait())
@@ -979,6 +983,42 @@ async def test_what_finishes_together_is_settled_together(bench: Bench, monkeypa
         await bench.finished()
     assert sum(sizes) == 8
     assert len(sizes) <= 2
+
+
+async def test_what_is_being_settled_holds_no_slot_but_a_database_that_settles_nothing_gets_no_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, claim, go_on, looks = (
+        bench.database.settle_events, bench.database.claim_events, asyncio.Event(), asyncio.Semaphore(0)
+    )  # fmt: skip
+
+    async def stuck(**arguments: Any) -> Any:
+        await go_on.wait()
+        return await settle(**arguments)
+
+    async def noting(**arguments: Any) -> Any:
+        looks.release()
+        return await claim(**arguments)
+
+    async def noting_urgent(**_: Any) -> Any:
+        looks.release()
+        return []
+
+    monkeypatch.setattr(bench.database, "settle_events", stuck)
+    monkeypatch.setattr(bench.database, "claim_events", noting)
+    monkeypatch.setattr(bench.database, "claim_urgent_events", noting_urgent)
+    for number in range(6):
+        await bench.accept(f"Ev{number}")
+    script = Script()
+    async with bench.working(script, concurrency=1):
+        async with asyncio.timeout(20):
+            while len(script.handled) < 4:
+                await looks.acquire()
+        for _ in range(3):
+            await soon(looks.acquire())
+        assert len(script.handled) == 4
+        go_on.set()
+        await bench.finished()
 
 
 async def test_two_workers_share_an_inbox_and_no_event(bench: Bench) -> None:
