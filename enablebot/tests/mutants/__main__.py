@@ -25,9 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m enablebot.tests.mutants", description=__doc__)
     parser.add_argument("--only", action="append", metavar="NAME", help="this one; may be given several times")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once (2)")
-    parser.add_argument(
-        "--unplanted-too", action=argparse.BooleanOptionalAction, default=True, help="first run them all"
-    )
+    parser.add_argument("--why", action="store_true", help="quote what each red test said")
     arguments = parser.parse_args(argv)
     chosen = [mutant for mutant in MUTANTS if not arguments.only or mutant.name in arguments.only]
     unknown = set(arguments.only or ()) - {mutant.name for mutant in MUTANTS}
