@@ -36,8 +36,10 @@ class Step:
 
     name: str
     reached: Callable[[Workshop, list[Asked]], Awaitable[bool]]
+    places: tuple[str, ...] = PLACES
     gates: tuple[str, ...] = ()
-    hangs: tuple[str, ...] = ()
+    # Calls of Slack that hang, without effect: method, and a text that is in them.
+    hangs: tuple[tuple[str, str], ...] = ()
     word_seconds: float = 0.0
     echo_may_come: bool = True
     # Statements under way may still arrive after their process is gone, unless the step would be another one then.
@@ -54,7 +56,7 @@ async def _all_are_answered_by_the_model(workshop: Workshop, asked: list[Asked])
     return drafts == intents == len(asked)
 
 
-async def _all_hang_in_their_post(workshop: Workshop, _asked: list[Asked]) -> bool:
+async def _all_hang_in_slack(workshop: Workshop, _asked: list[Asked]) -> bool:
     return not workshop.sandbox.faults.left()
 
 
@@ -75,13 +77,23 @@ async def _all_are_recorded(workshop: Workshop, asked: list[Asked]) -> bool:
     return bool(recorded == len(asked))
 
 
-POSTING = ("chat.postMessage", "chat.postMessage", "chat.startStream", "chat.startStream")
+_OPENINGS = (("chat.postMessage", ""), ("chat.startStream", "")) * 2
+_IDLE = ("agents.sessions.setStatus", '"status":"active"')
+# The first six come in `make test`, once each.
 STEPS = (
     Step("after the claim", _all_wait_to_open, gates=("open_answer",), arrives_late=True),
     Step("after the model's answer", _all_are_answered_by_the_model, gates=("save_draft", "intend_reply")),
-    Step("before the post", _all_hang_in_their_post, hangs=POSTING),
+    Step("before the post", _all_hang_in_slack, hangs=_OPENINGS),
     Step("posted, not recorded", _all_wait_to_record, gates=("record_reply",), echo_may_come=False),
     Step("recorded, not finished", _all_wait_to_finish, gates=("finish_answer",), extra_model_calls=0),
+    Step(
+        "whole, and still shown as at work",
+        _all_hang_in_slack,
+        places=(CHANNEL,) * 4,
+        hangs=(_IDLE,) * 4,
+        word_seconds=0.002,
+        extra_model_calls=0,
+    ),
     Step("posted, not recorded, and Slack tells us", _all_wait_to_record, gates=("record_reply",)),
     Step("recorded, in mid answer", _all_are_recorded, word_seconds=SLOW_WORD_SECONDS),
 )
@@ -91,14 +103,13 @@ async def strike(workshop: Workshop, step: Step, victim: Instance, heir: Instanc
     """Bring a question in each place to the step, and kill the process that was about to answer them."""
     workshop.model.desk.pace = step.word_seconds
     workshop.withheld = not step.echo_may_come
-    for method in step.hangs:
-        # Silence until the caller leaves, and no effect.
-        workshop.sandbox.faults.add(method, "hang")
+    for method, text in step.hangs:
+        workshop.sandbox.faults.add(method, "hang", containing=text)
     workshop.listen_to(victim)
     # Or it might be quicker to claim some of them.
     heir.freeze()
     async with workshop.held(*step.gates):
-        asked = [await workshop.ask(LONG, channel=place) for place in PLACES]
+        asked = [await workshop.ask(LONG, channel=place) for place in step.places]
         await workshop.until(lambda: step.reached(workshop, asked), seconds=REACHED_WITHIN_SECONDS)
         assert await workshop.claimed_by(victim, asked) == {one.mark for one in asked}
         workshop.listen_to(heir)
@@ -109,8 +120,10 @@ async def strike(workshop: Workshop, step: Step, victim: Instance, heir: Instanc
     return asked
 
 
-async def strike_at_random(workshop: Workshop, victim: Instance, heir: Instance, rng: random.Random) -> list[Asked]:
-    """Kill at any moment at all."""
+async def strike_at_random(
+    workshop: Workshop, victim: Instance, heir: Instance, rng: random.Random, struck: Counter[str]
+) -> list[Asked]:
+    """Kill at any moment at all; `struck` counts the questions that the process still held."""
     workshop.model.desk.pace = SLOW_WORD_SECONDS
     workshop.withheld = False
     workshop.listen_to(victim)
@@ -118,10 +131,28 @@ async def strike_at_random(workshop: Workshop, victim: Instance, heir: Instance,
     async with asyncio.timeout(REACHED_WITHIN_SECONDS):
         while len(await workshop.events(asked)) < len(asked):
             await asyncio.sleep(0.01)
-    await asyncio.sleep(rng.uniform(0, 1.0))
+    await asyncio.sleep(rng.uniform(0, 0.8))
     workshop.listen_to(heir)
+    struck["at random"] += len(await workshop.claimed_by(victim, asked))
     await victim.kill()
     return asked
+
+
+async def kill_who_took_over(
+    workshop: Workshop,
+    heir: Instance,
+    next_heir: Instance,
+    asked: list[Asked],
+    rng: random.Random,
+    struck: Counter[str],
+) -> None:
+    """Kill the process that is healing what the first one left, at any moment at all."""
+    await next_heir.ready()
+    await asyncio.sleep(rng.uniform(0, 0.5))
+    workshop.listen_to(next_heir)
+    struck["at random, while healing"] += len(await workshop.claimed_by(heir, asked))
+    await heir.kill()
+    await heir.start()
 
 
 @pytest.fixture(scope="module")
@@ -141,19 +172,24 @@ async def test_wherever_a_worker_is_killed_each_question_gets_its_whole_answer_o
     rng, struck = seeded("QD-2"), Counter[str]()
     expected = await workshop.said_without_faults(LONG)
     victim, heir = workshop.instances
-    for number in range(max(5, sized(200) // len(PLACES))):
-        # In `make test` the five steps once each; at full size all seven, and any moment, again and again.
+    for number in range(max(6, sized(200) // len(PLACES))):
+        # At full size all the steps, and any moment, again and again.
         place = number % (len(STEPS) + 1)
         step = STEPS[place] if place < len(STEPS) else None
         await victim.ready()
         if step:
             asked = await strike(workshop, step, victim, heir, rng)
+            struck[step.name] += len(asked)
         else:
-            asked = await strike_at_random(workshop, victim, heir, rng)
+            asked = await strike_at_random(workshop, victim, heir, rng, struck)
         name = step.name if step else "at random"
-        struck[name] += len(asked)
         await victim.start()
         await workshop.end_leases(asked)
+        extra = step.extra_model_calls if step else 1
+        if step is None and rng.random() < 0.5:
+            await kill_who_took_over(workshop, heir, victim, asked, rng, struck)
+            await workshop.end_leases(asked)
+            extra = 2
         over = await workshop.until_over(asked)
         for one in asked:
             about = f"{name}, {one.mark} in {one.channel}"
@@ -162,7 +198,7 @@ async def test_wherever_a_worker_is_killed_each_question_gets_its_whole_answer_o
             assert shown[0].get("streaming_state") in (None, "completed"), about
             assert over[one.mark]["answer_state"] == "complete", f"{about}: {over[one.mark]}"
             assert not workshop.is_working(one), f"{about}: still shown as working"
-            assert workshop.model_calls(one) <= 1 + (step.extra_model_calls if step else 1), about
+            assert workshop.model_calls(one) <= 1 + extra, about
         workshop.model.desk.asked.clear()
         victim, heir = heir, victim
     assert not workshop.sandbox.ledger.violations
