@@ -592,14 +592,15 @@ async def test_a_signal_is_told_until_it_is_heard_and_then_no_more(
         tenant_id = script.handled[0].tenant_id
         told = await bench.database.signal_answers(tenant_id=tenant_id, channel="D0ADA", thread_ts=root, signal="stop")
         assert told.signalled == 1
-        while len(script.signalled) < 3:
-            await soon(looks.acquire())
-        script.hears = True
-        unheard = len(script.signalled)
-        while len(script.signalled) == unheard:
-            await soon(looks.acquire())
-        for _ in range(3):
-            await soon(looks.acquire())
+        async with asyncio.timeout(20):
+            while len(script.signalled) < 3:
+                await looks.acquire()
+            script.hears = True
+            unheard = len(script.signalled)
+            while len(script.signalled) == unheard:
+                await looks.acquire()
+            for _ in range(3):
+                await looks.acquire()
         assert len(script.signalled) == unheard + 1
         go_on.set()
         await bench.finished()
