@@ -20,7 +20,12 @@ from enablebot.tests.database import PostgresServer, from_sync
 from enablebot.tests.deploy.files import ROOT, insist_startable
 
 DOCS = ROOT / "docs"
-PAGES = [DOCS / "guides.md", DOCS / "SCALING_GUIDE.md", *sorted((DOCS / "deploy").glob("*.md"))]
+PAGES = [
+    DOCS / "guides.md",
+    DOCS / "SCALING_GUIDE.md",
+    DOCS / "how-to" / "operate.md",
+    *sorted((DOCS / "deploy").glob("*.md")),
+]
 # Names in capitals that are not ours to read: Docker's, Railway's, and what a person replaces.
 FOREIGN = {"POSTGRES_PASSWORD", "API_DOMAIN", "WEB_DOMAIN", "ENABLEBOT_REPOSITORY", "RAILWAY_SERVICE_NAME"}
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
