@@ -36,7 +36,7 @@ async def test_a_postgres_that_crashes_under_load_loses_nothing_and_needs_no_res
     async def play(house: House) -> None:
         await house.gather(workspaces=20)
         load = Load(house)
-        await load.talk(messages=EVENTS, per_second=25, seed=chance.randrange(1 << 30))
+        await load.talk(messages=EVENTS, per_second=12, seed=chance.randrange(1 << 30))
         # At first nobody claims: without other commits that flush the log along, each acknowledgement stands alone.
         await let_claim(postgres, allowed=False)
         for number in range(RESTARTS):
