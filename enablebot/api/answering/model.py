@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import orjson
 
 from enablebot.api.answering.model_errors import failure_of, failure_reported
+from enablebot.api.answering.sse import event_data
 from enablebot.config.settings import ModelSettings
 from enablebot.shared.errors import ModelError
 from enablebot.shared.models.answer import Usage
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 MAX_OUTPUT_TOKENS = 4_096
+
+# Behind the last event only the end of the stream may come.
+_END_SECONDS = 0.05
 
 Finish = Literal["complete", "incomplete"]
 
@@ -75,7 +81,8 @@ class Model(Protocol):
 class OpenAIModel:
     """OpenAI's Responses API, or a server compatible with it.
 
-    The `openai` package is imported at the first call and in a thread: it costs 30 MB and half a second.
+    The `openai` package is imported at the first call and in a thread: it costs 30 MB and half a second. It makes the
+    request; what comes back is read here, for its own typed events cost more than the whole rest of an answer.
     """
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -91,24 +98,23 @@ class OpenAIModel:
         begun = False
         try:
             client = await self._client()
-            async with asyncio.timeout_at(min(deadline, loop.time() + gap)):
-                events = await client.responses.create(**self._arguments(request))
-            try:
-                pending = aiter(events)
+            async with AsyncExitStack() as opened:
+                async with asyncio.timeout_at(min(deadline, loop.time() + gap)):
+                    answering = client.responses.with_streaming_response.create(**self._arguments(request))
+                    answer = await opened.enter_async_context(answering)
+                events = await opened.enter_async_context(aclosing(event_data(answer.iter_bytes())))
                 while True:
                     # Never around a `yield`: a timeout there would strike whoever reads us.
                     async with asyncio.timeout_at(min(deadline, loop.time() + gap)):
-                        event = await anext(pending, None)
-                    if event is None:
-                        # A stream that is cut ends like one that is finished, only without a terminal event.
-                        raise ModelError("The model's answer broke off.", reason="cut")
+                        data = await anext(events, b"[DONE]")
+                    told = _understood(data)
                     begun = True
-                    for told in _understood(event):
-                        yield told
-                        if isinstance(told, Completed):
+                    if told and isinstance(told[-1], Completed):
+                        await _read_out(events)
+                    for event in told:
+                        yield event
+                        if isinstance(event, Completed):
                             return
-            finally:
-                await events.close()
         except ModelError:
             raise
         except TimeoutError as error:
@@ -199,49 +205,61 @@ def _foreign_errors() -> tuple[type[Exception], ...]:
     return OpenAIError, httpx2.HTTPError, httpx2.StreamError, OSError, ValueError
 
 
-def _understood(event: Any) -> list[ModelEvent]:
+async def _read_out(events: AsyncIterator[bytes]) -> None:
+    """Read to the end of a stream whose last event is here, so that its connection can be used again."""
+    with suppress(TimeoutError, *_foreign_errors()):
+        async with asyncio.timeout(_END_SECONDS):
+            async for _ in events:
+                pass
+
+
+def _understood(data: bytes) -> list[ModelEvent]:
     """What `_told` says; an event of another shape than promised is a failure of the server, not of ours."""
+    if data == b"[DONE]":
+        # A stream that is cut ends like one that is finished, only without a terminal event.
+        raise ModelError("The model's answer broke off.", reason="cut")
     try:
-        return _told(event)
-    except (AttributeError, TypeError) as error:
+        return _told(orjson.loads(data))
+    except (AttributeError, KeyError, TypeError) as error:
         raise ModelError("The model's server sent an event nobody understands.", reason="unavailable") from error
 
 
-def _told(event: Any) -> list[ModelEvent]:
-    """What one event of the raw stream means. Raises ModelError for an ending that is a failure."""
-    match event.type:
+def _told(event: Mapping[str, Any]) -> list[ModelEvent]:
+    """What one event of the stream means. Raises ModelError for an ending that is a failure."""
+    match event.get("type"):
         case "response.output_text.delta":
-            return [TextDelta(event.delta)]
+            return [TextDelta(str(event["delta"]))]
         case "response.completed" | "response.incomplete":
-            return _ending(event.response)
+            return _ending(event["response"])
         case "response.failed":
-            error = event.response.error
-            raise failure_reported(getattr(error, "code", None))
-        # Neither this nor a failed response is raised by the package.
+            raise failure_reported((event["response"].get("error") or {}).get("code"))
         case "error":
-            raise failure_reported(getattr(event, "code", None))
+            raise failure_reported(event.get("code"))
+    # Some compatible servers report a failure like this.
+    if event.get("error"):
+        raise failure_reported(event["error"].get("code"))
     return []
 
 
-def _ending(response: Any) -> list[ModelEvent]:
+def _ending(response: Mapping[str, Any]) -> list[ModelEvent]:
     told: list[ModelEvent] = []
-    output: list[Mapping[str, Any]] = []
-    for item in response.output or []:
-        output.append(cast("Mapping[str, Any]", item.to_dict()))
-        if item.type == "function_call":
-            told.append(ToolCall(item.call_id, item.name, item.arguments))
-        elif item.type == "message" and any(part.type == "refusal" for part in item.content):
-            raise ModelError("The model declined.", reason="refused")
-    incomplete = response.status == "incomplete"
-    details = response.incomplete_details
+    output: list[Mapping[str, Any]] = response.get("output") or []
+    for item in output:
+        match item["type"]:
+            case "function_call":
+                told.append(ToolCall(item["call_id"], item["name"], item["arguments"]))
+            case "message":
+                if any(part["type"] == "refusal" for part in item["content"]):
+                    raise ModelError("The model declined.", reason="refused")
+    is_cut = response.get("status") == "incomplete"
     # Smaller compatible servers count nothing.
-    usage = response.usage
+    usage = response.get("usage") or {}
     told.append(
         Completed(
-            model=str(response.model),
-            finish="incomplete" if incomplete else "complete",
-            reason=getattr(details, "reason", None) if incomplete else None,
-            usage=Usage(getattr(usage, "input_tokens", None), getattr(usage, "output_tokens", None)),
+            model=str(response["model"]),
+            finish="incomplete" if is_cut else "complete",
+            reason=(response.get("incomplete_details") or {}).get("reason") if is_cut else None,
+            usage=Usage(usage.get("input_tokens"), usage.get("output_tokens")),
             output=tuple(output),
         )
     )
