@@ -78,7 +78,7 @@ async def _failed(arguments: argparse.Namespace) -> int:
             ]
         )
     if len(found) > len(rows):
-        complain(f"There are more than these {len(rows)}: --limit shows them.")
+        complain(f"These are the first {len(rows)}, there are more. A larger --limit shows them.")
     return 0
 
 

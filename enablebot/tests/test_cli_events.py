@@ -120,7 +120,7 @@ async def test_no_more_than_asked_for_are_listed_and_that_there_are_more_is_said
     await set_aside(database, acme, "a", "b", "c")
     _, said, complaints = await run("failed", "--limit", "2")
     assert len(said.splitlines()) == 3
-    assert "more than these 2" in complaints
+    assert "the first 2, there are more" in complaints
     _, said, complaints = await run("failed", "--limit", "3")
     assert (len(said.splitlines()), complaints) == (4, "")
 
