@@ -40,11 +40,17 @@ class Asked:
     channel: str
     ts: str
     text: str
+    root: str
 
     @property
     def lane(self) -> str:
-        """The conversation it began."""
-        return f"{self.channel}:{self.ts}"
+        """The conversation it belongs to."""
+        return f"{self.channel}:{self.root}"
+
+
+def place_of(team: str) -> tuple[str, str]:
+    """Somebody of a workspace and its first channel."""
+    return PEOPLE.get(team) or (f"U0{team[2:]}A", f"C0{team[2:]}N0")
 
 
 @dataclass
@@ -75,17 +81,22 @@ class Town:
             await self.install(team)
         return made
 
-    async def ask(self, text: str, *, team: str = ACME, direct: bool = False) -> Asked:
-        """Ask in a new thread of the workspace's first channel, or in the asker's direct messages."""
-        person, general = PEOPLE.get(team) or (f"U0{team[2:]}A", f"C0{team[2:]}N0")
+    async def ask(self, text: str, *, team: str = ACME, direct: bool = False, thread_ts: str | None = None) -> Asked:
+        """Ask in a thread of the workspace's first channel, a new one unless told, or in the asker's own messages."""
+        person, general = place_of(team)
         channel = self.sandbox.world.direct_channel(team, person).id if direct else general
         said = text if direct else f"@EnableBot {text}"
-        ts = await self.sandbox.post(team=team, channel=channel, user=person, text=said)
-        return Asked(team, channel, ts, text)
+        ts = await self.sandbox.post(team=team, channel=channel, user=person, text=said, thread_ts=thread_ts)
+        return Asked(team, channel, ts, text, thread_ts or ts)
+
+    async def talk(self, text: str, *, team: str = ACME) -> str:
+        """Say something that is none of the bot's business; returns its `ts`."""
+        person, channel = place_of(team)
+        return await self.sandbox.post(team=team, channel=channel, user=person, text=text)
 
     def spoken(self, asked: Asked) -> list[dict[str, Any]]:
         """The bot's messages under a question, oldest first."""
-        found = self.sandbox.messages(asked.team, asked.channel, asked.ts)
+        found = self.sandbox.messages(asked.team, asked.channel, asked.root)
         return [message for message in found if message.get("bot_id") and not message.get("ephemeral_to")]
 
     def the_answer(self, asked: Asked) -> str:
@@ -139,7 +150,7 @@ async def opened_town(
     admin: "asyncpg.Connection[asyncpg.Record]",
     *,
     config: SandboxConfig = QUICK,
-    deadline_seconds: float = 3,
+    deadline_seconds: float = 60,
     worker: WorkerSettings | None = None,
     model: Model | None = None,
     install: tuple[str, ...] = (ACME,),
@@ -160,7 +171,7 @@ async def opened_api(
     sandbox: Sandbox,
     database: Database,
     *,
-    deadline_seconds: float = 3,
+    deadline_seconds: float = 60,
     worker: WorkerSettings | None = None,
     model: Model | None = None,
 ) -> AsyncIterator[Api]:
