@@ -1,5 +1,7 @@
 """The judge of mutants is judged: what survives is told, and nothing passes for caught that saw no bug."""
 
+import asyncio
+import fcntl
 import subprocess
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from enablebot.tests.mutants.__main__ import ROOT, examine, main
 from enablebot.tests.mutants.bugs import MUTANTS, TO_COME
+from enablebot.tests.mutants.judging import run_tests
 from enablebot.tests.mutants.mutant import Change, Mutant, NotPlantable, ToCome, copy_tree
 
 pytestmark = pytest.mark.anyio
@@ -36,6 +39,15 @@ def four():
 
 def test_has_a_fixture(four):
     pass
+"""
+
+_HANGING = """
+import fcntl, subprocess
+
+def test_hangs():
+    with open("alive", "w") as alive:
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        subprocess.Popen(["sleep", "600"], pass_fds=[alive.fileno()]).wait()
 """
 
 
@@ -91,6 +103,17 @@ async def test_a_mutant_whose_tests_are_red_or_missing_anyway_is_an_error(
     said = capsys.readouterr().out
     assert "red      test_sums.py::test_adds" in said
     assert "caught" not in said
+
+
+@pytest.mark.slow
+async def test_tests_that_hang_have_seen_nothing_and_leave_no_process_behind(tree: Path) -> None:
+    (tree / "test_sums.py").write_text(_HANGING)
+    run = await run_tests(["test_sums.py::test_hangs"], tree, patience_seconds=5)
+    assert run.colours == {"test_sums.py::test_hangs": "missing"}
+    assert "did not end" in run.output
+    with (tree / "alive").open() as alive:
+        # Held as long as one of them lives.
+        await asyncio.wait_for(asyncio.to_thread(fcntl.flock, alive, fcntl.LOCK_EX), 20)
 
 
 @pytest.mark.parametrize("old", ["a * b", "a", "a + b"])
