@@ -63,12 +63,16 @@ class Room:
         self.sandbox.ledger.forget()
         for table in ("replies", "answers", "messages", "conversations", "event_bodies", "inbox", "lanes"):
             await self.admin.execute(f"delete from enablebot.{table}")
-        return replace(self, metrics=Metrics(), _models=[])
+        # As in a new process: nothing is remembered of what Slack has limited.
+        slack = SlackClients(base_url=self.sandbox.base_url, timeout_seconds=5)
+        await slack.open()
+        return replace(self, slack=slack, metrics=Metrics(), _models=[])
 
     async def leave(self) -> None:
-        """Close what this room's services opened."""
+        """Close what this room and its services opened."""
         for model in self._models:
             await model.aclose()
+        await self.slack.aclose()
 
     def service(self, *, model: Model | None = None, pulse: Pulse | None = None) -> AnsweringService:
         """A service as a freshly started process would have it."""
@@ -339,4 +343,3 @@ async def opened_room(
             yield room
         finally:
             await room.leave()
-            await slack.aclose()
