@@ -85,6 +85,9 @@ class AnsweringService:
         with self._under_way.begun(question) as writing, self._pulse.taken():
             case = await self._open(question)
             draft = case.draft
+            if draft is not None and draft.reason == "gave_up":
+                # Left by a last word that was lost, too. Whoever replays the question wants it answered.
+                draft = None
             if draft is None and question.age > STALE_AFTER_SECONDS:
                 draft = apology("expired")
             return await self._end(case, writing, draft, last=None)
