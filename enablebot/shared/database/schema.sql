@@ -425,7 +425,7 @@ create function enablebot.begin_oauth(p_state_hash bytea, p_browser_hash bytea, 
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_router; executable by enablebot_web
 create function enablebot.claim_events(p_worker text, p_after_tenant uuid, p_limit integer, p_tenant_cap integer, p_lease_seconds integer) returns jsonb
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off, enable_sort=off, enable_incremental_sort=off;
   -- owner enablebot_router; executable by enablebot_api
 create function enablebot.claim_urgent_events(p_worker text, p_limit integer, p_lease_seconds integer) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
@@ -488,13 +488,13 @@ create function enablebot.inner_drop_waiting(p_tenant_ids uuid[], p_reason text)
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by nobody else
 create function enablebot.inner_find_urgent(p_limit integer) returns tid[]
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off, enable_sort=off, enable_incremental_sort=off;
   -- owner enablebot_router; executable by nobody else
 create function enablebot.inner_hold_claim(p_tenant_id uuid, p_event_id bigint, p_claim_token uuid) returns void
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by nobody else
 create function enablebot.inner_hold_waiting(p_tenant_ids uuid[], p_credential_ids uuid[]) returns void
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off, enable_sort=off, enable_incremental_sort=off;
   -- owner enablebot_owner; executable by enablebot_router
 create function enablebot.inner_insert_tenant(p_tenant_id uuid, p_kind text, p_team_id text, p_enterprise_id text, p_name text, p_credential_tenant_id uuid, p_data_key_id uuid, p_master_key_id text, p_wrapped bytea) returns boolean
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
@@ -509,7 +509,7 @@ create function enablebot.inner_rescue(p_tenant_ids uuid[], p_ids bigint[]) retu
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_router
 create function enablebot.inner_rescue_lost() returns void
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off, enable_sort=off, enable_incremental_sort=off;
   -- owner enablebot_router; executable by nobody else
 create function enablebot.inner_resume(p_tenant_ids uuid[]) returns void
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
@@ -517,11 +517,14 @@ create function enablebot.inner_resume(p_tenant_ids uuid[]) returns void
 create function enablebot.inner_route(p_tenant_id uuid) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_router; executable by nobody else
+create function enablebot.inner_running(p_tenant_id uuid) returns bigint[]
+  language plpgsql stable security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off, enable_sort=off, enable_incremental_sort=off;
+  -- owner enablebot_owner; executable by nobody else
 create function enablebot.inner_scopes(p_tenant_id uuid) returns text[]
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_router
 create function enablebot.inner_settle(p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_outcomes text[], p_reasons text[], p_delays double precision[]) returns bigint[]
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off, enable_sort=off, enable_incremental_sort=off;
   -- owner enablebot_owner; executable by nobody else
 create function enablebot.inner_tenants_sharing(p_tenant_id uuid) returns uuid[]
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;

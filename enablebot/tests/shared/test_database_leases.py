@@ -24,6 +24,14 @@ async def _let_leases_run_out(admin: Admin) -> None:
     await admin.execute("update enablebot.inbox set lease_until = now() - interval '1 second' where state = 'claimed'")
 
 
+async def _claim_lost(database: Database, admin: Admin) -> list[ClaimedEventRow]:
+    """Claim what was lost; what was lost more than once comes back at a time of its own, which is now."""
+    await _let_leases_run_out(admin)
+    claimed = await claim(database)
+    await admin.execute("update enablebot.inbox set available_at = now() where state = 'ready'")
+    return claimed or await claim(database)
+
+
 async def _states(admin: Admin) -> list[tuple[str, str | None]]:
     rows = await admin.fetch("select state, outcome from enablebot.inbox order by id")
     return [(row["state"], row["outcome"]) for row in rows]
@@ -57,22 +65,33 @@ async def test_what_a_person_waits_for_comes_back_once_more_after_three_lost_cla
     poison, following = Event(lane="C1:1.1", kind=kind), Event(lane="C1:1.1")
     await accept(database, (acme, poison), (acme, following))
     for attempt in (1, 2, 3, 4):
-        (claimed,) = await claim(database)
+        (claimed,) = await _claim_lost(database, admin)
         assert (claimed.event_key, claimed.attempts, claimed.is_last_word) == (poison.event_key, attempt, attempt == 4)
-        await _let_leases_run_out(admin)
-    (claimed,) = await claim(database)
+    (claimed,) = await _claim_lost(database, admin)
     assert claimed.event_key == following.event_key
     assert await _states(admin) == [("set_aside", "set_aside"), ("claimed", None)]
     assert await admin.fetchval("select count(*) from enablebot.event_bodies") == 2
     assert (await database.get_inbox_depth()).set_aside == 1
 
 
+async def test_events_lost_twice_together_come_back_apart(database: Database, admin: Admin) -> None:
+    acme = await add_installed(database)
+    await accept(database, *((acme, Event()) for _ in range(10)))
+    assert len(await _claim_lost(database, admin)) == 10
+    await _let_leases_run_out(admin)
+    # Once is no pattern: they go on at once.
+    assert len(await claim(database)) == 10
+    await _let_leases_run_out(admin)
+    await claim(database, limit=1)
+    times = await admin.fetch("select distinct available_at from enablebot.inbox where attempts = 2")
+    assert len(times) == 10
+
+
 async def test_a_released_last_word_is_still_the_last_word(database: Database, admin: Admin) -> None:
     acme = await add_installed(database)
     claimed = await claim_one(database, acme)
     for _ in range(3):
-        await _let_leases_run_out(admin)
-        (claimed,) = await claim(database)
+        (claimed,) = await _claim_lost(database, admin)
     await settle(database, claimed, outcome="release")
     (claimed,) = await claim(database)
     assert claimed.is_last_word
@@ -87,10 +106,9 @@ async def test_what_nobody_waits_for_is_set_aside_after_three_lost_claims(
     acme = await add_installed(database)
     await accept(database, (acme, Event(lane=None, joins=False, kind=kind)))
     for attempt in (1, 2, 3):
-        (claimed,) = await claim(database)
+        (claimed,) = await _claim_lost(database, admin)
         assert (claimed.attempts, claimed.is_last_word) == (attempt, False)
-        await _let_leases_run_out(admin)
-    assert await claim(database) == []
+    assert await _claim_lost(database, admin) == []
     assert await _states(admin) == [("set_aside", "set_aside")]
 
 
@@ -126,8 +144,7 @@ async def test_rescuing_passes_by_what_somebody_is_settling_at_this_moment(
     await settle(database, lost, outcome="retry")
     await settle(database, *await claim(database), outcome="retry")
     assert (await claim(database))[0].attempts == 3
-    await _let_leases_run_out(admin)
-    assert (await claim(database))[0].attempts == 4
+    assert (await _claim_lost(database, admin))[0].attempts == 4
     await _let_leases_run_out(admin)
     async with admin.transaction():
         await admin.execute(f"select from enablebot.{table} for update")
@@ -263,14 +280,18 @@ async def test_work_reads_what_it_touches_however_much_waits_and_whatever_was_pl
         before = await _rows_read(admin)
         await work()
         after = await _rows_read(admin)
-    read = {table: after[table] - before.get(table, 0) for table in after if table != "tenants"}
-    assert {table: rows for table, rows in read.items() if rows > 50} == {}
+    read = {name: after[name] - before.get(name, 0) for name in after if not name.startswith("tenants")}
+    # Entries of claims that are over stay in the index until it is vacuumed.
+    assert {name: rows for name, rows in read.items() if rows > 200} == {}
     assert read["inbox"] > 0
 
 
 async def _rows_read(admin: Admin) -> dict[str, int]:
+    """Rows read of each table, and entries of each index: which of them was walked tells which plan went astray."""
     rows = await admin.fetch(
         "select relname, seq_tup_read + coalesce(idx_tup_fetch, 0) as rows from pg_stat_xact_user_tables "
+        "where schemaname = 'enablebot' union all "
+        "select indexrelname, pg_stat_get_xact_tuples_returned(indexrelid) from pg_stat_user_indexes "
         "where schemaname = 'enablebot'"
     )
     return {row["relname"]: row["rows"] for row in rows}

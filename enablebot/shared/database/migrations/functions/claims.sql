@@ -25,7 +25,8 @@ $$;
 -- status is looked at under a lock that whoever brings it back waits for, so that nothing is held after that.
 create or replace function enablebot.inner_hold_waiting(p_tenant_ids uuid[], p_credential_ids uuid[]) returns void
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off set enable_sort = off
+set enable_incremental_sort = off
 as $$
 declare
   v_tenant record;
@@ -50,7 +51,8 @@ set local role enablebot_router;
 -- Brings back the claims of workers that are gone.
 create or replace function enablebot.inner_rescue_lost() returns void
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off set enable_sort = off
+set enable_incremental_sort = off
 as $$
 declare
   v_tenants uuid[];
@@ -118,7 +120,8 @@ $$;
 -- another's. Locks them and returns their places.
 create or replace function enablebot.inner_find_urgent(p_limit int) returns tid[]
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off set enable_sort = off
+set enable_incremental_sort = off
 as $$
 declare
   v_now constant timestamptz := clock_timestamp();
@@ -128,9 +131,6 @@ declare
   v_tenant uuid;
   v_tenants uuid[] := '{}';
 begin
-  if not exists (select from inbox i where i.state = 'ready' and i.kind in ('stop', 'delete', 'lifecycle')) then
-    return '{}';
-  end if;
   while cardinality(v_tenants) < p_limit loop
     select i.tenant_id into v_tenant
     from inbox i
@@ -146,6 +146,9 @@ begin
     v_cursor := v_tenant;
     v_tenants := v_tenants || v_tenant;
   end loop;
+  if cardinality(v_tenants) = 0 then
+    return '{}';
+  end if;
 
   return array(
     select h.row
@@ -178,7 +181,8 @@ create or replace function enablebot.claim_events(
   p_worker text, p_after_tenant uuid, p_limit int, p_tenant_cap int, p_lease_seconds int
 ) returns jsonb
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off set enable_sort = off
+set enable_incremental_sort = off
 as $$
 declare
   v_nil constant uuid := '00000000-0000-0000-0000-000000000000';
@@ -248,9 +252,13 @@ begin
       select w.tenant_id, w.available_at from wrapped w
     ) a
     where a.available_at <= v_now and p_tenant_cap > (
-      select count(*) from inbox c
-      where c.tenant_id = a.tenant_id and c.state = 'claimed' and c.lease_until > v_now
-        and c.kind not in ('stop', 'delete', 'lifecycle'))
+      select count(*) from (
+        select from inbox c
+        where c.tenant_id = a.tenant_id and c.state = 'claimed' and c.lease_until > v_now
+          and c.kind not in ('stop', 'delete', 'lifecycle')
+        order by c.lease_until
+        limit p_tenant_cap
+      ) c)
   loop
     exit when cardinality(v_tenants) >= v_left or cardinality(v_paused) >= 100;
     if v_any_paused then
@@ -295,10 +303,14 @@ begin
         and i.available_at <= v_now
       order by i.available_at, i.id
       -- Counted now that nobody else claims from this tenant.
-      limit greatest(0, least(v_share + (t.place <= v_rest)::int, p_tenant_cap - (
-        select count(*) from inbox c
-        where c.tenant_id = t.tenant_id and c.state = 'claimed' and c.lease_until > v_now
-          and c.kind not in ('stop', 'delete', 'lifecycle'))))
+      limit least(v_share + (t.place <= v_rest)::int, p_tenant_cap - (
+        select count(*) from (
+          select from inbox c
+          where c.tenant_id = t.tenant_id and c.state = 'claimed' and c.lease_until > v_now
+            and c.kind not in ('stop', 'delete', 'lifecycle')
+          order by c.lease_until
+          limit p_tenant_cap
+        ) c))
       for update skip locked
     ) h;
     exit when v_found is null;

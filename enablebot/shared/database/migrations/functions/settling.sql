@@ -1,9 +1,11 @@
 -- How claims end: settled, renewed, or rescued from workers that are gone. The order of locks, and why no plan may scan a
 -- table, is told in inbox.sql.
 --
--- A batch is looked up row by row, each by its whole key: a lateral look-up has no other order to be planned in. What was
--- found is locked, so its rows stay where they are, and is written by its place in the table: with all else switched off
--- that can be planned in one way only, too. So a batch costs a handful of statements, and none of them can go astray.
+-- A batch is looked up row by row, each by its whole key: a lateral look-up has no other order to be planned in. Where
+-- the first of many is wanted, the order asked for is that of one index, and sorting is switched off, so that no other
+-- index will do. What was found is locked, so its rows stay where they are, and is written by its place in the table:
+-- with all else switched off that can be planned in one way only, too. So a batch costs a handful of statements, and none
+-- of them can go astray.
 
 set local role enablebot_owner;
 
@@ -86,7 +88,8 @@ create or replace function enablebot.inner_settle(
   p_tenant_ids uuid[], p_ids bigint[], p_tokens uuid[], p_outcomes text[], p_reasons text[], p_delays double precision[]
 ) returns bigint[]
 language plpgsql security definer
-set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off set enable_sort = off
+set enable_incremental_sort = off
 as $$
 declare
   v_lane_rows tid[];
@@ -170,8 +173,9 @@ begin
       from unnest(v_tenants, v_lanes) as s (tenant_id, lane)
       cross join lateral (
         select q.ctid as row from inbox q
-        where q.tenant_id = s.tenant_id and q.lane = s.lane and q.state = 'queued'
-        order by q.id
+        -- Not `lane = …`: the order by lane would mean nothing then, and the primary key could be walked by id instead.
+        where q.tenant_id = s.tenant_id and q.lane >= s.lane and q.lane <= s.lane and q.state = 'queued'
+        order by q.lane, q.id
         limit 1
       ) q));
   end if;
@@ -190,6 +194,7 @@ declare
   v_lost record;
   v_lane text;
   v_token uuid;
+  v_attempts int;
 begin
   for v_lost in select s.* from unnest(p_tenant_ids, p_ids) as s (tenant_id, id) order by s.tenant_id, s.id loop
     select i.lane into v_lane from inbox i where i.tenant_id = v_lost.tenant_id and i.id = v_lost.id;
@@ -197,14 +202,16 @@ begin
       perform from lanes l where l.tenant_id = v_lost.tenant_id and l.lane = v_lane for update skip locked;
       continue when not found;
     end if;
-    select i.claim_token into v_token
+    select i.claim_token, i.attempts into v_token, v_attempts
     from inbox i
     where i.tenant_id = v_lost.tenant_id and i.id = v_lost.id and i.lease_until <= v_now
     for update skip locked;
     continue when not found;
     perform enablebot.inner_settle(
       array[v_lost.tenant_id], array[v_lost.id], array[v_token], array['lost'], array['lease_expired'],
-      array[0::double precision]);
+      -- What was lost once goes on at once. What was lost again may have died of a neighbour: they part, so that they do
+      -- not meet in the same worker a third time.
+      array[case when v_attempts < 2 then 0 else random() * 2 * v_attempts end]);
   end loop;
 end
 $$;

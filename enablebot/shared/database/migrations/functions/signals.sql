@@ -3,29 +3,41 @@
 
 set local role enablebot_owner;
 
+-- The events of a tenant that are claimed at this moment, few, whatever else it has. Ordered as their index is, so that
+-- no other will do.
+create or replace function enablebot.inner_running(p_tenant_id uuid) returns bigint[]
+language plpgsql stable security definer
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off set enable_sort = off
+set enable_incremental_sort = off
+as $$
+begin
+  return array(
+    select i.id from inbox i where i.tenant_id = p_tenant_id and i.state = 'claimed' order by i.lease_until limit 10000);
+end
+$$;
+
 create or replace function enablebot.signal_answers(p_tenant_id uuid, p_channel text, p_thread_ts text, p_signal text)
 returns jsonb
 language plpgsql security definer
 set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 declare
-  v_signalled int;
+  v_ids bigint[];
 begin
   if p_signal <> 'stop' then
     raise exception 'no such signal' using errcode = 'check_violation';
   end if;
   perform enablebot.work_for(array[p_tenant_id]);
-  -- In key order, as settling does.
-  perform from inbox i
-  where i.tenant_id = p_tenant_id and i.state = 'claimed' and i.lane = p_channel || ':' || p_thread_ts
-  order by i.id
-  for update;
+  v_ids := array(
+    select i.id from inbox i
+    where i.tenant_id = p_tenant_id and i.id = any (enablebot.inner_running(p_tenant_id))
+      and i.state = 'claimed' and i.lane = p_channel || ':' || p_thread_ts
+    -- In key order, as settling does.
+    order by i.id
+    for update);
   -- Whoever withdrew the question wants more than a stop.
-  update inbox i
-  set signal = coalesce(i.signal, p_signal)
-  where i.tenant_id = p_tenant_id and i.state = 'claimed' and i.lane = p_channel || ':' || p_thread_ts;
-  get diagnostics v_signalled = row_count;
-  return jsonb_build_object('signalled', v_signalled);
+  update inbox i set signal = coalesce(i.signal, p_signal) where i.tenant_id = p_tenant_id and i.id = any (v_ids);
+  return jsonb_build_object('signalled', cardinality(v_ids));
 end
 $$;
 
@@ -51,10 +63,11 @@ begin
       where a.tenant_id = c.tenant_id and a.event_id = c.id and a.state = 'open'
       limit 1
     ) a
-    where c.tenant_id = p_tenant_id and c.state = 'claimed' and a.channel = p_channel and a.question_ts = p_question_ts
+    where c.tenant_id = p_tenant_id and c.id = any (enablebot.inner_running(p_tenant_id))
+      and c.state = 'claimed' and a.channel = p_channel and a.question_ts = p_question_ts
     order by c.id
     for update of c);
-  update inbox i set signal = 'withdraw' where i.tenant_id = p_tenant_id and i.id = any (v_ids) and i.state = 'claimed';
+  update inbox i set signal = 'withdraw' where i.tenant_id = p_tenant_id and i.id = any (v_ids);
   return jsonb_build_object('signalled', cardinality(v_ids));
 end
 $$;
@@ -89,8 +102,8 @@ end
 $$;
 
 revoke all on function
-  enablebot.signal_answers, enablebot.withdraw_question, enablebot.read_signals, enablebot.inner_lock_question
-from public;
+  enablebot.signal_answers, enablebot.withdraw_question, enablebot.read_signals, enablebot.inner_lock_question,
+  enablebot.inner_running from public;
 grant execute on function
   enablebot.signal_answers, enablebot.withdraw_question, enablebot.read_signals to enablebot_api;
 
