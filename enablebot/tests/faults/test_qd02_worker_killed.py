@@ -201,7 +201,7 @@ async def test_wherever_a_worker_is_killed_each_question_gets_its_whole_answer_o
             assert workshop.model_calls(one) <= 1 + extra, about
         workshop.model.desk.asked.clear()
         victim, heir = heir, victim
-    assert not workshop.sandbox.ledger.violations
+    assert not workshop.broken_rules()
     print(f"struck: {dict(struck)}")
 
 

@@ -27,7 +27,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.fault, pytest.mark.slow]
 
 PLACES = (CHANNEL, "@bot")
 LONG = "Please explain it at length. [[long 60]]"
-LEASE_SECONDS = 2
+# Slept through for real, and long enough that a busy machine loses no other lease.
+LEASE_SECONDS = 4
 # What the worker says when it is told that an event is somebody else's.
 REFUSED = ("Somebody else has taken over this event", "no longer ours", "Somebody else has settled this event")
 
@@ -168,5 +169,5 @@ async def test_a_worker_that_stood_still_past_its_lease_says_and_writes_nothing_
             said = [call.method for call in list(workshop.sandbox.ledger.calls)[calls:] if call.ok]
             assert not said, f"{name}: the one that stood still went on to call {said}"
         zombie, heir = heir, zombie
-    assert not workshop.sandbox.ledger.violations
+    assert not workshop.broken_rules()
     print(f"struck: {dict(struck)}")

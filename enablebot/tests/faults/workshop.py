@@ -21,6 +21,7 @@ import asyncpg
 
 from enablebot.local.ports import free_port
 from enablebot.sandbox.config import SandboxConfig
+from enablebot.sandbox.ledger import Violation
 from enablebot.sandbox.sandbox import Sandbox
 from enablebot.sandbox.server import running
 from enablebot.shared.database.operations import Database
@@ -218,6 +219,10 @@ class Workshop:
         """Whether the thread still shows the bot as at work."""
         session = self.sandbox.sessions.find(asked.channel, asked.ts)
         return session is not None and session.status == "processing"
+
+    def broken_rules(self) -> list[Violation]:
+        """What no Slack would have taken; that a frozen process acknowledges late is the test's doing."""
+        return [one for one in self.sandbox.ledger.violations if one.kind != "late_acknowledgement"]
 
     def model_calls(self, asked: Asked) -> int:
         """How often the model was asked this question."""
