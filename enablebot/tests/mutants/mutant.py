@@ -40,7 +40,7 @@ class Mutant:
             why = "there is no such file" if found is None else f"it holds its old text {found} times"
             raise NotPlantable(
                 f"“{self.name}” no longer applies to {change.file}: {why}. "
-                "Correct the list in enablebot/tests/mutants/bugs.py."
+                "Correct the list in enablebot/tests/mutants/bugs/."
             )
 
     def plant(self, tree: Path) -> None:
