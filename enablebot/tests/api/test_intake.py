@@ -156,6 +156,31 @@ async def test_unknown_and_uninstalled_workspaces_leave_no_trace(
     assert await admin.fetchval("select count(*) from enablebot.dedupe_keys") == 0
 
 
+async def test_a_paused_workspace_s_questions_are_kept_until_it_is_back(
+    accept: Accepting, installations: Installations, admin: Admin
+) -> None:
+    tenant = await install(installations)
+    assert await installations.pause_with_dead_token(await installations.bot(tenant), reason="token_revoked")
+    assert await accept(direct(), event_id="EvPaused") == "accepted"
+    assert [row["event_key"] for row in await stored(admin)] == ["EvPaused"]
+
+
+async def test_nothing_is_acknowledged_before_it_is_committed(
+    accept: Accepting, installations: Installations, admin: Admin
+) -> None:
+    await install(installations)
+    assert await accept(direct(), event_id="EvBefore") == "accepted"
+    async with admin.transaction():
+        # Whoever holds the lanes holds the commit.
+        await admin.execute("lock table enablebot.lanes in exclusive mode")
+        waiting = asyncio.create_task(accept(direct(), event_id="EvHeld"))
+        while not await admin.fetchval("select exists (select from pg_locks where not granted)"):
+            await asyncio.sleep(0.005)
+        assert not waiting.done()
+    assert await waiting == "accepted"
+    assert [row["event_key"] for row in await stored(admin)] == ["EvBefore", "EvHeld"]
+
+
 async def test_our_own_words_are_never_stored(accept: Accepting, installations: Installations, admin: Admin) -> None:
     await install(installations)
     assert await accept(reply(user=bot_of(TEAM), bot_id="B1")) == "own_message"

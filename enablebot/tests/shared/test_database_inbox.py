@@ -103,6 +103,88 @@ async def test_events_without_a_lane_are_always_ours_and_never_wait(database: Da
     assert lanes_of(await claim(database)) == [None, None, None]
 
 
+@postgres_versions
+async def test_a_deletion_is_ours_where_its_lane_is_open_and_waits_for_nobody(database: Database, admin: Admin) -> None:
+    acme, other = await add_installed(database), await add_installed(database)
+    lane = "C1:1.1"
+    question = Event(message_key="C1:1.1", lane=lane)
+
+    def deletion() -> Event:
+        return Event(message_key=None, lane=lane, joins=False, kind="delete")
+
+    assert await accept(database, (acme, deletion())) == ["not_ours"]
+    verdicts = await accept(database, (acme, deletion()), (acme, question), (acme, deletion()), (other, deletion()))
+    assert verdicts == ["not_ours", "accepted", "accepted", "not_ours"]
+    assert await accept(database, (acme, deletion()), (acme, Event(lane=lane))) == ["accepted", "accepted"]
+    rows = await admin.fetch("select kind, lane, state from enablebot.inbox order by id")
+    assert [tuple(row) for row in rows] == [
+        ("mention", lane, "ready"),
+        ("delete", None, "ready"),
+        ("delete", None, "ready"),
+        ("mention", lane, "queued"),
+    ]
+    assert await admin.fetchval("select live from enablebot.lanes") == 2
+
+
+async def test_a_lone_deletion_with_a_key_of_its_own_is_accepted_once(database: Database) -> None:
+    acme = await add_installed(database)
+    await accept(database, (acme, Event(message_key="C1:1.1", lane="C1:1.1")))
+    deletion = Event(message_key="deleted:C1:1.1", lane="C1:1.1", joins=False, kind="delete")
+    assert await accept(database, (acme, deletion), (acme, deletion)) == ["accepted", "duplicate"]
+
+
+@postgres_versions
+async def test_any_batch_ends_as_its_events_would_one_by_one(database: Database, admin: Admin) -> None:
+    """The same events in random batches and one by one, in two workspaces: verdicts, states and counts agree."""
+    chance = random.Random(4)
+
+    def event_about(number: int) -> Event:
+        lane, key = f"C1:{number % 4}.1", f"C1:{number}.1"
+        match chance.choice(["mention", "twin", "delete", "lifecycle"]):
+            case "mention":
+                return Event(event_key=f"EvM{number}", message_key=key, lane=lane)
+            case "twin":
+                return Event(event_key=f"EvT{number}", message_key=key, lane=lane, kind="message", joins=False)
+            case "delete":
+                return Event(
+                    event_key=f"EvD{number}", message_key=f"deleted:{key}", lane=lane, kind="delete", joins=False
+                )
+        return Event(event_key=f"EvL{number}", lane=None, kind="lifecycle")
+
+    for _ in range(12):
+        batched, singly = await add_installed(database), await add_installed(database)
+        events = [event_about(chance.randrange(20)) for _ in range(40)]
+        together: list[str] = []
+        start = 0
+        while start < len(events):
+            end_at = start + chance.randrange(1, 12)
+            together += await accept(database, *((batched, event) for event in events[start:end_at]))
+            start = end_at
+        one_by_one: list[str] = [verdict for event in events for verdict in await accept(database, (singly, event))]
+        assert together == one_by_one
+        for found in (
+            "select event_key, lane, kind, state from enablebot.inbox where tenant_id = $1 order by id",
+            "select lane, live from enablebot.lanes where tenant_id = $1 order by lane",
+            "select key from enablebot.dedupe_keys where tenant_id = $1 order by key",
+            "select i.event_key, b.body from enablebot.event_bodies b join enablebot.inbox i "
+            "on i.tenant_id = b.tenant_id and i.id = b.event_id where b.tenant_id = $1 order by i.id",
+        ):
+            assert await admin.fetch(found, batched.tenant_id) == await admin.fetch(found, singly.tenant_id)
+
+
+async def test_bodies_go_with_their_events_and_nobody_else_s_do(database: Database, admin: Admin) -> None:
+    acme, other = await add_installed(database), await add_installed(database)
+    gone, kept = Event(), Event()
+    await accept(database, (acme, gone), (acme, kept), (other, Event()))
+    await admin.execute("delete from enablebot.inbox where event_key = $1", gone.event_key)
+    left = await admin.fetch(
+        "select i.event_key from enablebot.event_bodies b left join enablebot.inbox i "
+        "on i.tenant_id = b.tenant_id and i.id = b.event_id"
+    )
+    assert len(left) == 2
+    assert None not in {row["event_key"] for row in left}
+
+
 async def test_an_empty_batch_is_no_fault(database: Database) -> None:
     assert await accept(database) == []
     assert await settle(database) == []
