@@ -139,7 +139,7 @@ async def test_further_instances_of_the_app_get_their_turn(sandbox: Sandbox, acm
 async def test_a_new_address_takes_the_place_of_all_instances(sandbox: Sandbox) -> None:
     sandbox.urls.more_events_urls = ("http://127.0.0.1:9/",)
     sandbox.config_urls(events_url="http://127.0.0.1:8/")
-    assert sandbox.urls.more_events_urls == ()
+    assert not sandbox.urls.more_events_urls
 
 
 async def test_the_ledger_says_what_message_an_event_is_about(page: Page, sandbox: Sandbox, acme: Installed) -> None:
