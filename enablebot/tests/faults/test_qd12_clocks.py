@@ -101,7 +101,7 @@ async def test_wrong_clocks_lose_nothing_start_nothing_early_and_are_named(
             await load.until_over()
             await load.until_settled()
 
-        # The house began ten minutes fast; then slow, then an hour back and ahead, then its instances two minutes apart.
+        # The house began ten minutes fast; then slow, an hour back and ahead, and its instances two minutes apart.
         await talk()
         for offset in (-10 * MINUTE, -HOUR, HOUR):
             await clocks.move(house, dict.fromkeys(PROCESSES, offset))
