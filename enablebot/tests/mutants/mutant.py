@@ -2,8 +2,12 @@
 
 import shutil
 import subprocess
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+_REMEDY = "Correct the list in enablebot/tests/mutants/bugs/."
 
 
 class NotPlantable(Exception):
@@ -30,26 +34,41 @@ class Mutant:
     changes: tuple[Change, ...]
     tests: tuple[str, ...]
 
-    def check(self, tree: Path) -> None:
-        """Raise NotPlantable unless every change would change what it says, in this tree."""
+    def planted(self, tree: Path) -> Mapping[str, str]:
+        """The text of each file with the bug in it; raises NotPlantable."""
+        texts: dict[str, str] = {}
         for change in self.changes:
             path = tree / change.file
-            found = path.read_text(encoding="utf-8").count(change.old) if path.is_file() else None
-            if found == 1 and change.old != change.new:
+            text = texts.get(change.file) or (path.read_text(encoding="utf-8") if path.is_file() else "")
+            found = text.count(change.old)
+            if found != 1 or change.old == change.new:
+                why = f"it holds its old text {found} times" if path.is_file() else "there is no such file"
+                raise NotPlantable(f"“{self.name}” no longer applies to {change.file}: {why}. {_REMEDY}")
+            texts[change.file] = text.replace(change.old, change.new)
+        return texts
+
+    def check(self, tree: Path) -> None:
+        """Raise NotPlantable unless every change would change what it says, into something that makes sense.
+
+        A name that nobody knows turns every test red, and says nothing about the bug.
+        """
+        for file, text in self.planted(tree).items():
+            if not file.endswith(".py"):
                 continue
-            why = "there is no such file" if found is None else f"it holds its old text {found} times"
-            raise NotPlantable(
-                f"“{self.name}” no longer applies to {change.file}: {why}. "
-                "Correct the list in enablebot/tests/mutants/bugs/."
+            looked = subprocess.run(
+                [sys.executable, "-m", "ruff", "check", "--isolated", "--quiet", "--select=F821", "-"],
+                input=text,
+                capture_output=True,
+                text=True,
+                check=False,
             )
+            if looked.returncode != 0:
+                raise NotPlantable(f"“{self.name}” makes no sense in {file}: {looked.stdout}{looked.stderr}{_REMEDY}")
 
     def plant(self, tree: Path) -> None:
         """Put the bug into a tree; raises NotPlantable."""
-        self.check(tree)
-        for change in self.changes:
-            path = tree / change.file
-            text = path.read_text(encoding="utf-8")
-            path.write_text(text.replace(change.old, change.new), encoding="utf-8")
+        for file, text in self.planted(tree).items():
+            (tree / file).write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True)

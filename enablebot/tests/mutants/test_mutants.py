@@ -82,13 +82,14 @@ async def test_a_mutant_survives_unless_every_test_it_names_fails_by_itself(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     blind = ("test_looks_away", "test_skips_what_is_odd", "test_has_a_fixture")
-    mutants = [difference("test_adds", *blind), difference("test_adds", new="a +")]
-    assert await examine(mutants, [], source=tree) == 1
+    unimportable = Mutant(
+        "unimportable", (Change("sums.py", "def add", "import nowhere\n\ndef add"),), ("test_sums.py::test_adds",)
+    )
+    assert await examine([difference("test_adds", *blind), unimportable], [], source=tree) == 1
     said = capsys.readouterr().out
-    assert "difference  SURVIVED  1 of 4 tests red" in said
+    assert "difference    SURVIVED  1 of 4 tests red" in said
     assert [f"test_sums.py::{each}" in said for each in blind] == [True] * 3
-    # The second cannot even be imported, which no test noticed.
-    assert "difference  SURVIVED  0 of 1 tests red" in said
+    assert "unimportable  SURVIVED  0 of 1 tests red" in said
     assert said.endswith("0 caught, 2 survived, 0 to come.\n")
 
 
@@ -127,6 +128,14 @@ async def test_an_old_text_that_is_not_there_exactly_once_is_an_error(
     assert "bugs" in said
 
 
+@pytest.mark.parametrize("new", ["a - unknown", "a +"])
+async def test_a_mutant_that_makes_no_sense_is_an_error(
+    tree: Path, capsys: pytest.CaptureFixture[str], new: str
+) -> None:
+    assert await examine([difference("test_adds", new=new)], [], source=tree) == 2
+    assert "makes no sense in sums.py" in capsys.readouterr().out
+
+
 def test_a_file_that_is_gone_is_an_error(tree: Path) -> None:
     (tree / "sums.py").unlink()
     with pytest.raises(NotPlantable, match="no such file"):
@@ -157,5 +166,5 @@ def test_every_mutant_of_the_list_still_applies_and_names_tests_that_are_there(m
 
 
 def test_names_are_given_once() -> None:
-    names = [entry.name for entry in (*MUTANTS, *TO_COME)]
+    names = [mutant.name for mutant in MUTANTS] + [entry.name for entry in TO_COME]
     assert len(names) == len(set(names))

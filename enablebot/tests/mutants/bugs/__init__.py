@@ -1,8 +1,14 @@
 """The bugs that this product must never have, and the tests that would notice each."""
 
-from enablebot.tests.mutants.bugs import answers, inbox, instances, walls
+from enablebot.tests.mutants.bugs import answers, inbox, instances, set_aside, walls
 from enablebot.tests.mutants.mutant import Mutant, ToCome
 
-MUTANTS: tuple[Mutant, ...] = (*inbox.MUTANTS, *answers.MUTANTS, *instances.MUTANTS, *walls.MUTANTS)
+MUTANTS: tuple[Mutant, ...] = (
+    *inbox.MUTANTS,
+    *answers.MUTANTS,
+    *set_aside.MUTANTS,
+    *instances.MUTANTS,
+    *walls.MUTANTS,
+)
 
 TO_COME = (ToCome("unlink of a passage forgotten on delete", "with documents (issue 5)"),)

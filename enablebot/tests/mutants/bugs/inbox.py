@@ -33,7 +33,7 @@ MUTANTS = (
             Change(
                 "enablebot/api/slack/acceptance.py",
                 "                return Acknowledgement(await self._intake.accept(relevant, body))\n",
-                "                asyncio.ensure_future(self._intake.accept(relevant, body))  # noqa: RUF006\n"
+                "                __import__('asyncio').ensure_future(self._intake.accept(relevant, body))\n"
                 '                return Acknowledgement("accepted")\n',
             ),
         ),
@@ -73,6 +73,35 @@ MUTANTS = (
         (
             f"{_LEASES}::test_a_claim_whose_lease_ran_out_is_claimed_again_and_the_old_token_is_fenced_off",
             f"{_LEASES}::test_an_event_settles_once",
+        ),
+    ),
+    Mutant(
+        "nobody asks for the claim's token",
+        (
+            Change(
+                f"{_FUNCTIONS}/conversations.sql",
+                " and i.state = 'claimed' and i.claim_token = p_claim_token\n",
+                " and i.state = 'claimed'\n",
+            ),
+            Change(
+                f"{_FUNCTIONS}/settling.sql",
+                "and i.claim_token = s.token\n      for update\n    ) i\n    order by i.row",
+                "\n      for update\n    ) i\n    order by i.row",
+            ),
+            Change(
+                f"{_FUNCTIONS}/settling.sql",
+                "and i.claim_token = s.token\n    for update\n  ) i;\n  perform enablebot.inner_write_lease",
+                "\n    for update\n  ) i;\n  perform enablebot.inner_write_lease",
+            ),
+            Change(
+                f"{_FUNCTIONS}/signals.sql",
+                "i.id = s.id and i.claim_token = s.token",
+                "i.id = s.id and i.state = 'claimed'",
+            ),
+        ),
+        (
+            "enablebot/tests/faults/test_qd10_frozen_worker.py::"
+            "test_a_worker_that_stood_still_past_its_lease_says_and_writes_nothing_more",
         ),
     ),
 )
