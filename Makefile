@@ -7,9 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 WORKERS ?= 4
+# Fault tests load a machine by themselves.
+FAULT_WORKERS ?= 1
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
-.PHONY: help run demo test mutants check format bench lock clean
+.PHONY: help run demo test test-faults mutants check format bench lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +24,9 @@ demo: $(VENV)/.local ## play the whole story by itself and print the transcript
 
 test: $(VENV)/.dev ## the whole suite
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+test-faults: $(VENV)/.dev ## the fault tests at their full sizes; an hour or two, ENABLEBOT_SEED repeats a run
+	@ENABLEBOT_FAULTS=full $(BIN)/python -m pytest -m fault -n $(FAULT_WORKERS) --dist worksteal
 
 mutants: $(VENV)/.dev ## plant known bugs into copies of the tree, and see that the tests notice
 	@$(BIN)/python -m enablebot.tests.mutants

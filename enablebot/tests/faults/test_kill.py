@@ -10,7 +10,7 @@ import pytest
 from enablebot.tests.faults.conftest import Run
 from enablebot.tests.house import House
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.fault, pytest.mark.slow]
 
 WORDS = 120
 LONG = f"Please explain it at length. [[long {WORDS}]]"
