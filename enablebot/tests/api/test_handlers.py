@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -223,6 +223,17 @@ async def test_without_an_installation_a_question_is_dropped_and_slack_not_calle
 DEAD = SlackTokenDead("dead", method="chat.postMessage", slack_code="token_revoked")
 
 
+async def test_what_another_process_saw_uninstalled_is_dropped_though_this_one_remembers_it_as_active(
+    surfaces: Surfaces,
+) -> None:
+    claimed = await surfaces.claim(direct())
+    assert (await surfaces.installations.route_of_tenant(surfaces.tenant_id)).status == "active"
+    elsewhere = Installations(surfaces.database, surfaces.installations._keyring)
+    later = datetime.now(UTC) + timedelta(days=1)
+    assert await elsewhere.end(surfaces.tenant_id, event_time=later, reason="app_uninstalled")
+    assert (await surfaces.dispatch.handle(claimed)).name == "dropped"
+
+
 async def test_a_dead_token_pauses_the_workspace_and_puts_the_question_back(
     surfaces: Surfaces, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -372,6 +383,31 @@ async def test_a_deleted_question_is_withdrawn_here_and_everywhere(
     assert surfaces.answers.withdrawn == [(surfaces.tenant_id, "D0ADA", ROOT)]
     assert surfaces.answers.asked == []
     assert not surfaces.sandbox.ledger.calls
+
+
+async def test_a_question_deleted_while_it_waits_is_withdrawn_when_its_answer_is_opened(surfaces: Surfaces) -> None:
+    surfaces.answers.writes_here = False
+    question = direct(ts=ROOT)
+    claimed = await surfaces.claim(question)
+    outcome = await surfaces.handle(deletion(question))
+    assert (outcome.name, outcome.reason) == ("done", "nothing was being answered")
+    opened = await surfaces.database.open_answer(
+        tenant_id=claimed.tenant_id,
+        event_id=claimed.id,
+        claim_token=claimed.claim_token,
+        answer_id=uuid4(),
+        conversation_id=uuid4(),
+        lane=f"D0ADA:{ROOT}",
+        channel="D0ADA",
+        thread_ts=ROOT,
+        question_ts=ROOT,
+        asker="U0ADA",
+        message_id=uuid4(),
+        message=b"sealed",
+        data_key_id=claimed.data_key_id,
+        history=0,
+    )
+    assert opened.is_withdrawn
 
 
 async def test_a_deletion_where_we_take_no_part_is_none_of_ours(surfaces: Surfaces) -> None:
