@@ -29,7 +29,7 @@ class Sizes:
     rounds: int
 
 
-WHOLE, QUICK = Sizes(20_000, 5_000, 3), Sizes(2_000, 500, 1)
+WHOLE, QUICK = Sizes(20_000, 2_500, 3), Sizes(2_000, 300, 1)
 
 
 def ours(found: Place, events: int, way: str, many: int, *address: str) -> Run:

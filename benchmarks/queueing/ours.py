@@ -105,4 +105,4 @@ if __name__ == "__main__":
     if way == "calls":
         print(asyncio.run(by_calls(url, int(events), int(many))))
     else:
-        print(asyncio.run(by_worker(url, int(events), int(many), (address or [None])[0])))
+        print(asyncio.run(by_worker(url, int(events), int(many), address[0] if address else None)))

@@ -9,10 +9,14 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import asyncpg
 
 from benchmarks.queueing.reply import Reply, replying
+
+if TYPE_CHECKING:
+    from procrastinate.types import JSONValue
 
 Job = Callable[[], Awaitable[None]]
 
@@ -32,7 +36,7 @@ async def procrastinate(url: str, jobs: int, job: Job) -> float:
 
     async with app.open_async():
         await app.schema_manager.apply_schema_async()
-        await app.configure_task("job").batch_defer_async(*({"number": number} for number in range(jobs)))
+        await app.configure_task("job").batch_defer_async(*(_numbered(number) for number in range(jobs)))
         began = time.perf_counter()
         await app.run_worker_async(
             concurrency=PROCRASTINATE_CONCURRENCY, wait=False, listen_notify=False, install_signal_handlers=False
@@ -40,6 +44,10 @@ async def procrastinate(url: str, jobs: int, job: Job) -> float:
         took = time.perf_counter() - began
     await _insist(url, "select count(*) from procrastinate_jobs where status = 'succeeded'", jobs)
     return jobs / took
+
+
+def _numbered(number: int) -> "dict[str, JSONValue]":
+    return {"number": number}
 
 
 async def pgqueuer(url: str, jobs: int, job: Job) -> float:
@@ -99,5 +107,5 @@ def _replying_as_one(reply: Reply) -> Job:
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    print(asyncio.run(_main(arguments[0], arguments[1], int(arguments[2]), (arguments[3:] or [None])[0])))
+    name, url, jobs, *address = sys.argv[1:]
+    print(asyncio.run(_main(name, url, int(jobs), address[0] if address else None)))

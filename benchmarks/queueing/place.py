@@ -86,11 +86,11 @@ async def add_workspaces(url: str, many: int) -> list[UUID]:
     return ids
 
 
-async def add_waiting(url: str, workspaces: list[UUID], many: int) -> None:
+async def add_waiting(url: str, workspaces: list[UUID], many: int, *, body_bytes: int = _BODY_BYTES) -> None:
     """Let mentions wait, spread evenly."""
     admin = await asyncpg.connect(url)
     try:
-        await admin.execute(_ADD_WAITING, workspaces, many, uuid4().hex[:8] + ":", _BODY_BYTES, timeout=300)
+        await admin.execute(_ADD_WAITING, workspaces, many, uuid4().hex[:8] + ":", body_bytes, timeout=300)
     finally:
         await admin.close()
 

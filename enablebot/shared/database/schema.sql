@@ -472,14 +472,14 @@ create function enablebot.inner_append_audit(p_tenant_id uuid, p_actor text, p_a
 create function enablebot.inner_audit_hash(p_tenant_id uuid, p_seq bigint, p_at timestamp with time zone, p_actor text, p_action text, p_object text, p_outcome text, p_detail bytea, p_previous_hash bytea) returns bytea
   language sql stable security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by nobody else
-create function enablebot.inner_bodies(p_tenant_ids uuid[], p_ids bigint[], OUT o_bodies bytea[], OUT o_data_key_ids uuid[]) returns record
-  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
-  -- owner enablebot_owner; executable by enablebot_router
 create function enablebot.inner_count_data_keys() returns record
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_router
 create function enablebot.inner_data_key(p_tenant_id uuid) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
+  -- owner enablebot_owner; executable by enablebot_router
+create function enablebot.inner_describe(p_tenant_ids uuid[], p_ids bigint[], p_event_keys text[], p_kinds text[], p_lanes text[], p_attempts integer[], p_received_at timestamp with time zone[], p_tokens uuid[], p_lease_until timestamp with time zone, p_were_lost boolean[], p_waited double precision[]) returns jsonb
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by enablebot_router
 create function enablebot.inner_drop_bodies() returns trigger
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;

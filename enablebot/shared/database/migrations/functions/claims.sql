@@ -5,19 +5,30 @@ set local role enablebot_owner;
 
 drop function if exists enablebot.inner_claimed(uuid[], bigint[]);
 
--- The sealed contents of events, in the order given, for tenants that the caller has declared.
-create or replace function enablebot.inner_bodies(
-  p_tenant_ids uuid[], p_ids bigint[], out o_bodies bytea[], out o_data_key_ids uuid[]
-)
+-- What a worker needs of events, in the order given, with their sealed contents; the caller has declared the tenants.
+create or replace function enablebot.inner_describe(
+  p_tenant_ids uuid[], p_ids bigint[], p_event_keys text[], p_kinds text[], p_lanes text[], p_attempts int[],
+  p_received_at timestamptz[], p_tokens uuid[], p_lease_until timestamptz, p_were_lost boolean[],
+  p_waited double precision[]
+) returns jsonb
 language plpgsql security definer
 set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 begin
-  select array_agg(b.body order by s.place), array_agg(b.data_key_id order by s.place) into o_bodies, o_data_key_ids
-  from unnest(p_tenant_ids, p_ids) with ordinality as s (tenant_id, id, place)
-  left join lateral (
-    select b.body, b.data_key_id from event_bodies b where b.tenant_id = s.tenant_id and b.event_id = s.id limit 1
-  ) b on true;
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object(
+             'tenant_id', e.tenant_id, 'id', e.id, 'event_key', e.event_key, 'kind', e.kind, 'lane', e.lane,
+             'attempts', e.attempts, 'received_at', e.received_at, 'claim_token', e.token, 'lease_until', p_lease_until,
+             'is_last_word', e.attempts > 3, 'was_lost', e.was_lost, 'waited_seconds', e.waited,
+             'body', replace(encode(b.body, 'base64'), E'\n', ''), 'data_key_id', b.data_key_id) order by e.place), '[]')
+    from unnest(
+      p_tenant_ids, p_ids, p_event_keys, p_kinds, p_lanes, p_attempts, p_received_at, p_tokens, p_were_lost, p_waited
+    ) with ordinality as e (
+      tenant_id, id, event_key, kind, lane, attempts, received_at, token, was_lost, waited, place)
+    left join lateral (
+      select b.body, b.data_key_id from event_bodies b where b.tenant_id = e.tenant_id and b.event_id = e.id limit 1
+    ) b on true
+  );
 end
 $$;
 
@@ -81,37 +92,38 @@ set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_now constant timestamptz := clock_timestamp();
+  v_lease_until constant timestamptz := v_now + make_interval(secs => p_lease_seconds);
   v_tenant_ids uuid[];
   v_ids bigint[];
-  v_events jsonb[];
-  v_bodies bytea[];
-  v_data_key_ids uuid[];
+  v_event_keys text[];
+  v_kinds text[];
+  v_lanes text[];
+  v_attempts int[];
+  v_received_at timestamptz[];
+  v_tokens uuid[];
+  v_were_lost boolean[];
+  v_waited double precision[];
 begin
   with claimed as (
     update inbox i
-    set state = 'claimed', attempts = i.attempts + 1, claim_token = gen_random_uuid(),
-        lease_until = v_now + make_interval(secs => p_lease_seconds), claimed_by = p_worker
+    set state = 'claimed', attempts = i.attempts + 1, claim_token = gen_random_uuid(), lease_until = v_lease_until,
+        claimed_by = p_worker
     from unnest(p_rows) as s (place)
     where i.ctid = s.place
     returning i.*
   )
-  select array_agg(c.tenant_id), array_agg(c.id), array_agg(jsonb_build_object(
-           'tenant_id', c.tenant_id, 'id', c.id, 'event_key', c.event_key, 'kind', c.kind, 'lane', c.lane,
-           'attempts', c.attempts, 'received_at', c.received_at, 'claim_token', c.claim_token,
-           'lease_until', c.lease_until, 'is_last_word', c.attempts > 3,
-           'was_lost', coalesce(c.reason = 'lease_expired', false),
-           'waited_seconds', extract(epoch from v_now - coalesce(c.replayed_at, c.received_at))))
-  into v_tenant_ids, v_ids, v_events
+  select array_agg(c.tenant_id), array_agg(c.id), array_agg(c.event_key), array_agg(c.kind), array_agg(c.lane),
+         array_agg(c.attempts), array_agg(c.received_at), array_agg(c.claim_token),
+         array_agg(coalesce(c.reason = 'lease_expired', false)),
+         array_agg(extract(epoch from v_now - coalesce(c.replayed_at, c.received_at))::double precision)
+  into v_tenant_ids, v_ids, v_event_keys, v_kinds, v_lanes, v_attempts, v_received_at, v_tokens, v_were_lost, v_waited
   from claimed c;
 
   -- Sorted, because every probe of an index sorts them again.
   perform enablebot.work_for(array(select distinct t from unnest(v_tenant_ids) t order by t));
-  select b.o_bodies, b.o_data_key_ids into v_bodies, v_data_key_ids from enablebot.inner_bodies(v_tenant_ids, v_ids) b;
-  return (
-    select coalesce(jsonb_agg(e.event || jsonb_build_object(
-             'body', replace(encode(e.body, 'base64'), E'\n', ''), 'data_key_id', e.data_key_id) order by e.place), '[]')
-    from unnest(v_events, v_bodies, v_data_key_ids) with ordinality as e (event, body, data_key_id, place)
-  );
+  return enablebot.inner_describe(
+    v_tenant_ids, v_ids, v_event_keys, v_kinds, v_lanes, v_attempts, v_received_at, v_tokens, v_lease_until, v_were_lost,
+    v_waited);
 end
 $$;
 
@@ -344,8 +356,8 @@ grant execute on function enablebot.claim_urgent_events, enablebot.claim_events 
 
 set local role enablebot_owner;
 revoke all on function
-  enablebot.inner_bodies, enablebot.inner_hold_waiting from public;
-grant execute on function enablebot.inner_bodies, enablebot.inner_hold_waiting to enablebot_router;
+  enablebot.inner_describe, enablebot.inner_hold_waiting from public;
+grant execute on function enablebot.inner_describe, enablebot.inner_hold_waiting to enablebot_router;
 
 -- Supabase's Data API calls as service_role; its other roles get nothing.
 reset role;
