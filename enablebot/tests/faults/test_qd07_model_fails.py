@@ -55,7 +55,7 @@ async def hasty(api_database: Database, admin: "asyncpg.Connection[asyncpg.Recor
 
 async def told_once(town: Town, asked: Asked, *, deadline_seconds: float = 60) -> str:
     """The question's one message, whose last touch came in time."""
-    await town.ended(asked, within=deadline_seconds + 60)
+    await town.ended(asked, within=deadline_seconds + 20)
     last = max(call.at for call in town.sandbox.ledger.calls if call.method.startswith("chat.") and call.ok)
     assert last - float(asked.ts) <= deadline_seconds + BEYOND_SECONDS
     return town.the_answer(asked)

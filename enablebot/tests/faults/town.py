@@ -23,11 +23,13 @@ from enablebot.shared.database.operations import Database
 from enablebot.shared.sensitive import Sensitive
 from enablebot.tests.api.serving import served, settings_for
 from enablebot.tests.api.slack_side import grant
+from enablebot.tests.faults.scale import FULL
 
 ACME, GLOBEX = "T0SANDBOX1", "T0SANDBOX2"
 PEOPLE = {ACME: ("U0ADA", "C0GENERAL"), GLOBEX: ("U1EVA", "C1GENERAL")}
 SCALE = 0.02
-PATIENCE_SECONDS = 60
+# Long enough for any machine: a test that needs it is stuck.
+PATIENCE_SECONDS = 300 if FULL else 90
 
 QUICK = SandboxConfig(model_delay_ms=0, time_scale=SCALE, rate_limits=False, post_burst=1_000_000)
 
