@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 RelevantKind = Literal["mention", "message", "lifecycle", "stop", "delete", "own_message", "interaction"]
 
@@ -19,8 +18,7 @@ _TS = re.compile(r"[0-9]{1,12}\.[0-9]{1,9}", re.ASCII)
 _TRIGGER = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Relevant:
+class Relevant(NamedTuple):
     """What the inbox has to know of an event that is for us, and nothing anybody wrote.
 
     `thread_ts` is the root of the conversation and `ts` the message itself, where the event is about one.
@@ -41,8 +39,7 @@ class Relevant:
     ts: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Audience:
+class _Audience(NamedTuple):
     enterprise_id: str | None
     team_id: str | None
     is_org_wide: bool
@@ -180,7 +177,7 @@ def _deletion(
         return None
     found = _relevant("delete", event_key, envelope, audience, channel=channel, thread_ts=thread_ts, ts=ts, joins=False)
     # The message itself has a key already; this is another event about it.
-    return replace(found, message_key=f"deleted:{channel}:{ts}")
+    return found._replace(message_key=f"deleted:{channel}:{ts}")
 
 
 def _is_by_bot(message: Mapping[str, Any]) -> bool:

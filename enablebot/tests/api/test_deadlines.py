@@ -30,7 +30,8 @@ async def test_each_has_its_own_time_although_they_share_a_timer() -> None:
     for number in range(4):
         waiting.append(asyncio.create_task(wait(number)))
         await asyncio.sleep(0.01)
-    await asyncio.gather(*waiting)
+    async with asyncio.timeout(10):
+        await asyncio.gather(*waiting)
     assert late == [0, 1, 2, 3]
 
 

@@ -44,6 +44,9 @@ begin
          or exists (
            select from unnest(p_tenant_ids, p_lanes, p_joins) with ordinality as b (tenant_id, lane, joins, place)
            where b.joins and b.place < e.place and b.lane = e.lane and b.tenant_id = e.tenant_id));
+    if v_ours = '{}' then
+      return to_jsonb(array_fill('not_ours'::text, array[v_all]));
+    end if;
   end if;
 
   -- In key order: unsorted batches of two processes deadlocked. A key another transaction is about to commit is waited
