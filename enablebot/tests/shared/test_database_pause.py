@@ -221,6 +221,21 @@ async def test_a_paused_workspace_with_much_waiting_takes_no_room_from_the_other
     assert (await database.get_inbox_depth()).held == 200
 
 
+async def test_nothing_is_put_aside_while_an_install_brings_the_workspace_back(
+    database: Database, admin: Admin
+) -> None:
+    acme = await add_installed(database)
+    await pause(database, acme)
+    await accept(database, (acme, event := Event()))
+    async with admin.transaction():
+        # An install has found what was held, and has not committed yet: what is put aside now would stay there.
+        await admin.execute("select from enablebot.tenants where id = $1 for no key update", acme.tenant_id)
+        assert await claim(database) == []
+        assert (await database.get_inbox_depth()).held == 0
+    await install(database, acme)
+    assert keys(await claim(database)) == [event.event_key]
+
+
 @postgres_versions
 async def test_pauses_and_installs_while_others_claim_and_accept_lose_nothing(database: Database) -> None:
     acme = await add_installed(database)
