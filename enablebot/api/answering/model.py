@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import orjson
 
@@ -15,6 +15,7 @@ from enablebot.shared.errors import ModelError
 from enablebot.shared.models.answer import Usage
 
 if TYPE_CHECKING:
+    from httpx2 import Response
     from openai import AsyncOpenAI
 
 MAX_OUTPUT_TOKENS = 4_096
@@ -100,9 +101,9 @@ class OpenAIModel:
             client = await self._client()
             async with AsyncExitStack() as opened:
                 async with asyncio.timeout_at(min(deadline, loop.time() + gap)):
-                    answering = client.responses.with_streaming_response.create(**self._arguments(request))
-                    answer = await opened.enter_async_context(answering)
-                events = await opened.enter_async_context(aclosing(event_data(answer.iter_bytes())))
+                    answer = await self._ask(client, request)
+                opened.push_async_callback(answer.aclose)
+                events = await opened.enter_async_context(aclosing(event_data(answer.aiter_bytes())))
                 while True:
                     # Never around a `yield`: a timeout there would strike whoever reads us.
                     async with asyncio.timeout_at(min(deadline, loop.time() + gap)):
@@ -142,6 +143,22 @@ class OpenAIModel:
                 await (await self._opened).close()
             self._opened = None
 
+    async def _ask(self, client: "AsyncOpenAI", request: ModelRequest) -> "Response":
+        import httpx2
+        from openai import AsyncStream
+
+        # Our bytes go out as they are: `responses.create` copies and checks them first, which takes as long again.
+        answer: Any = await client.post(
+            "/responses",
+            content=orjson.dumps(self._arguments(request)),
+            options={"timeout": request.seconds, "headers": {"Content-Type": "application/json"}},
+            cast_to=httpx2.Response,
+            stream=True,
+            stream_cls=AsyncStream[Any],
+        )
+        # What `cast_to` says comes back, whatever the types of the package make of it.
+        return cast("Response", answer)
+
     def _arguments(self, request: ModelRequest) -> dict[str, Any]:
         effort = self._settings.effort
         arguments: dict[str, Any] = {
@@ -156,7 +173,6 @@ class OpenAIModel:
             "max_output_tokens": request.max_output_tokens,
             "prompt_cache_key": request.prompt_cache_key,
             "safety_identifier": request.safety_identifier,
-            "timeout": request.seconds,
         }
         if request.tools:
             arguments["tools"] = list(request.tools)
@@ -190,9 +206,6 @@ class OpenAIModel:
 
 def _imported() -> "type[AsyncOpenAI]":
     from openai import AsyncOpenAI
-
-    # Its types for responses are imported at the first use, which takes as long again.
-    from openai.resources.responses import AsyncResponses  # noqa: F401 - for its side effect
 
     return AsyncOpenAI
 

@@ -63,10 +63,13 @@ class Room:
         self.sandbox.ledger.forget()
         for table in ("replies", "answers", "messages", "conversations", "event_bodies", "inbox", "lanes"):
             await self.admin.execute(f"delete from enablebot.{table}")
-        # As in a new process: nothing is remembered of what Slack has limited.
+        return replace(await self.fresh_slack(), metrics=Metrics(), _models=[])
+
+    async def fresh_slack(self) -> "Room":
+        """The same room as another process sees it: nothing is remembered of what Slack has limited."""
         slack = SlackClients(base_url=self.sandbox.base_url, timeout_seconds=5)
         await slack.open()
-        return replace(self, slack=slack, metrics=Metrics(), _models=[])
+        return replace(self, slack=slack)
 
     async def leave(self) -> None:
         """Close what this room and its services opened."""

@@ -12,7 +12,7 @@ from enablebot.api.answering.model import Completed
 from enablebot.api.answering.reasons import RETRY_ACTION, known_reasons, sentence
 from enablebot.sandbox.config import SandboxConfig
 from enablebot.shared.database.operations import Database
-from enablebot.shared.errors import ModelError, SlackTokenDead, StaleClaim
+from enablebot.shared.errors import ModelError, SlackRateLimited, SlackTokenDead, StaleClaim
 from enablebot.tests.api.answering_room import ADA, GENERAL, SETTLED, TEAM, Recorded, Room, opened_house, opened_room
 from enablebot.tests.database import PostgresServers
 
@@ -213,6 +213,41 @@ async def test_a_limited_method_is_left_alone_until_slack_wants_it_again(room: R
     assert all(call.at - struck.at >= 0.99 for call in later)
     assert len(room.the_answer(question)) > 0
     assert len(room.the_answer(other)) > 0
+
+
+@pytest.mark.parametrize("channel", ["@bot", GENERAL])
+async def test_where_slack_limits_for_longer_than_patience_the_answer_is_kept_and_the_model_not_asked_again(
+    room: Room, channel: str
+) -> None:
+    for method in ("chat.postMessage", "chat.startStream"):
+        room.sandbox.faults.add(method, "ratelimit", retry_after=300)
+    question = await room.ask("@EnableBot go on", channel=channel)
+    with pytest.raises(SlackRateLimited) as limited:
+        await room.service(model=Recorded(*SENTENCES, delay=0.002)).answer(question)
+    assert limited.value.retry_after > 290
+
+    # Later, and perhaps in another process.
+    room = await room.fresh_slack()
+    heir = await room.claimed(question)
+    model = Recorded("never asked")
+    assert await room.service(model=model).answer(heir) == SETTLED
+
+    assert whole(room.the_answer(heir))
+    assert model.requests == []
+    await room.slack.aclose()
+
+
+@pytest.mark.parametrize(("attempts", "asked"), [(1, 3), (2, 2), (3, 1), (4, 1)])
+async def test_an_attempt_that_may_have_died_over_it_has_used_up_its_share_of_the_models_attempts(
+    room: Room, attempts: int, asked: int
+) -> None:
+    model = Recorded("", ended=ModelError("down", reason="unavailable"))
+    question = replace(await room.ask("@EnableBot go on"), attempts=attempts)
+
+    await room.service(model=model).answer(question)
+
+    assert len(model.requests) == asked
+    assert room.the_answer(question) == sentence("unavailable")
 
 
 async def test_a_message_that_must_not_be_edited_is_followed_by_the_rest(room: Room) -> None:

@@ -1,19 +1,24 @@
 """The door to the model, against the played OpenAI and against servers that misbehave in ways it does not play."""
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import settings as trying
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from enablebot.api.answering.asking import ATTEMPTS, TOOL_ROUNDS, Asking
 from enablebot.api.answering.breaker import Breaker
 from enablebot.api.answering.model import Completed, ModelEvent, ModelRequest, OpenAIModel, TextDelta, ToolCall
+from enablebot.api.answering.sse import event_data
 from enablebot.config.settings import ModelSettings
 from enablebot.sandbox.config import SandboxConfig
 from enablebot.sandbox.server import running
@@ -175,6 +180,41 @@ async def test_whatever_a_server_streams_becomes_a_reason(lines: list[str], reas
         with pytest.raises(ModelError) as failure:
             await told(model, request())
     assert failure.value.reason == reason
+
+
+async def test_an_answer_that_drips_is_too_slow_however_long_it_goes_on(door: Door) -> None:
+    door.faults.add("openai.responses", "drip", seconds=0.05)
+    async with opened(door.url, deadline_seconds=0.9) as model:
+        with pytest.raises(ModelError) as failure:
+            await told(model, request(seconds=30))
+
+    assert failure.value.reason == "timeout"
+
+
+async def test_the_next_question_goes_over_the_connection_of_the_last_one() -> None:
+    connected: list[int] = []
+    async with kept_alive(connected) as url, opened(url) as model:
+        for _ in range(3):
+            assert isinstance((await told(model, request()))[-1], Completed)
+    assert connected == [1]
+
+
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=5), st.lists(st.integers(1, 40), min_size=1, max_size=30))
+@trying(max_examples=200, deadline=None)
+def test_events_are_the_same_however_they_are_cut(texts: list[str], lengths: list[int]) -> None:
+    wanted = [orjson.dumps({"delta": text}) for text in texts]
+    whole = b": hello\r\n\r\n" + b"".join(b"event: x\ndata: " + data + b"\r\n\r\n" for data in wanted) + b"data: half"
+
+    async def pieces() -> AsyncIterator[bytes]:
+        place = 0
+        for length in [*lengths, len(whole)]:
+            yield whole[place : place + length]
+            place += length
+
+    async def read() -> list[bytes]:
+        return [data async for data in event_data(pieces())]
+
+    assert asyncio.run(read()) == wanted
 
 
 async def test_a_small_compatible_server_that_counts_nothing_is_good_enough() -> None:
@@ -374,6 +414,34 @@ def test_a_draft_survives_being_stored_and_nothing_else_is_taken_for_one() -> No
 def asked_of(door: Door) -> list[tuple[str, dict[str, Any]]]:
     """What the played OpenAI was asked."""
     return list(door.desk.asked)
+
+
+@asynccontextmanager
+async def kept_alive(connected: list[int]) -> AsyncIterator[str]:
+    """A server that answers every request on its connection, and notes each connection."""
+    response = {"model": "m", "status": "completed", "output": []}
+    body = b"data: " + orjson.dumps({"type": "response.completed", "response": response}) + b"\n\n"
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.append(1)
+        while lines := await reader.readuntil(b"\r\n\r\n"):
+            length = re.search(rb"content-length: (\d+)", lines, re.IGNORECASE)
+            assert length is not None
+            await reader.readexactly(int(length[1]))
+            writer.write(head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+            await writer.drain()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            await answer(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        # The caller has closed its connections: the handler's last steps.
+        await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
