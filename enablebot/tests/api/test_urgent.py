@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from enablebot.api.main import Api, create_app
+from enablebot.config.settings import WorkerSettings
 from enablebot.sandbox.app import Sandbox, SandboxConfig
 from enablebot.sandbox.server import running
 from enablebot.shared.database.operations import Database
@@ -31,12 +32,13 @@ WORD_MS, SILENCE_SECONDS = 50, 50.0
 
 @dataclass
 class Pair:
-    """An api that writes an answer, and the api that hears what a person does next: the same one, or another."""
+    """An api that writes an answer, and the address of the one that hears what a person does next, if it is another."""
 
     sandbox: Sandbox
     admin: Admin
     writer: Api
-    hears: str
+    elsewhere: str | None
+    leaving: "asyncio.Task[None] | None" = None
 
     async def begin(self, channel: str = GENERAL) -> str:
         """Ask, wait until the answer has begun to show, and return the thread; from then on the other one hears."""
@@ -44,7 +46,10 @@ class Pair:
         thread = await self.sandbox.post(team=ACME, channel=channel, user=ADA, text=text)
         await self.sandbox.wait_for(lambda: self.shown(channel, thread), timeout=20)
         self.sandbox.desk.pace = SILENCE_SECONDS
-        self.sandbox.config_urls(events_url=f"{self.hears}/slack/events")
+        if self.elsewhere is not None:
+            self.sandbox.config_urls(events_url=f"{self.elsewhere}/slack/events")
+            # As after SIGTERM it finishes what it has and claims no more, so that it cannot hear for itself.
+            self.leaving = asyncio.create_task(self.writer.services.worker.drain(60))
         return thread
 
     def shown(self, channel: str, thread: str) -> list[dict[str, Any]]:
@@ -73,9 +78,12 @@ async def pair(request: pytest.FixtureRequest, api_database: Database, admin: Ad
     config = SandboxConfig(time_scale=0.02, model_delay_ms=WORD_MS, rate_limits=False)
     async with AsyncExitStack() as opened:
         sandbox = await opened.enter_async_context(running(config))
-        settings = settings_for(sandbox, secrets=(sandbox.config.signing_secret,))
+        # A renewal would tell what is lost as well, many minutes later.
+        worker = WorkerSettings(time_scale=0.02, drain_seconds=4, lease_seconds=3600)
+        settings = settings_for(sandbox, secrets=(sandbox.config.signing_secret,), worker=worker)
         writer = create_app(settings, database=api_database)
-        writes = hears = await opened.enter_async_context(served(writer))
+        writes: str = await opened.enter_async_context(served(writer))
+        elsewhere: str | None = None
         installed = sandbox.install(ACME)
         token, bot = Sensitive(installed.token), installed.bot_user
         await writer.services.installations.save(
@@ -83,11 +91,14 @@ async def pair(request: pytest.FixtureRequest, api_database: Database, admin: Ad
         )
         if request.param == "elsewhere":
             other = create_app(settings, database=api_database)
-            hears = await opened.enter_async_context(served(other))
+            elsewhere = await opened.enter_async_context(served(other))
             # The question is the first one's: the other has no slot for questions, and always one for what is urgent.
-            other.services.worker._settings = settings.worker.model_copy(update={"concurrency": 0})
+            other.services.worker._settings = worker.model_copy(update={"concurrency": 0})
         sandbox.config_urls(events_url=f"{writes}/slack/events")
-        yield Pair(sandbox, admin, writer, hears)
+        pair = Pair(sandbox, admin, writer, elsewhere)
+        yield pair
+        if pair.leaving is not None:
+            await pair.leaving
 
 
 @pytest.mark.parametrize("channel", [GENERAL, "@bot"])
