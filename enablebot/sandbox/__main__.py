@@ -40,6 +40,7 @@ def configured(arguments: Sequence[str], environment: Mapping[str, str]) -> tupl
     parser.add_argument("--without-openai", action="store_true")
     parser.add_argument("--without-rate-limits", action="store_true", help="for load tests of the app itself")
     parser.add_argument("--kept", type=int, default=usual.kept, help="entries of each kind that the ledger remembers")
+    parser.add_argument("--stream-seconds", type=float, default=usual.stream_seconds, help="a stream's life, unscaled")
     parser.add_argument("--copies", type=int, default=usual.copies, help="each event comes once to that many times")
     parser.add_argument("--scatter-ms", type=float, default=usual.scatter_ms, help="events overtake each other")
     given = parser.parse_args(arguments)
@@ -62,6 +63,7 @@ def configured(arguments: Sequence[str], environment: Mapping[str, str]) -> tupl
         model_delay_ms=given.model_delay_ms,
         history_cap=given.history_cap,
         kept=given.kept,
+        stream_seconds=given.stream_seconds,
         copies=given.copies,
         scatter_ms=given.scatter_ms,
         rate_limits=not given.without_rate_limits,

@@ -61,10 +61,11 @@ BUSY = Plan(
     has_web=False,
     in_memory=True,
     model_delay_ms=0,
-    time_scale=0.02,
+    # Slack sends again at once, after 0.3 s and after 1.5 s; a stream lives for 15, in the scale of the worker.
+    time_scale=0.005,
     lease_seconds=3,
     environ={"WORKER_TIME_SCALE": "0.05"},
-    sandbox_flags=("--without-rate-limits", "--kept", "1000000"),
+    sandbox_flags=("--without-rate-limits", "--kept", "1000000", "--stream-seconds", "3000"),
 )
 
 

@@ -183,7 +183,10 @@ class _Judgement:
         whole = "".join(one.text for one in visible)
         match answer.state:
             case "complete" if not whole.strip():
-                self._faults["complete, but nothing to see"].append(self._described(asked))
+                known = (
+                    f"{answer.parts} parts, known as {sorted(answer.ts) or 'nothing'}, {len(visible)} of them visible"
+                )
+                self._faults["complete, but nothing to see"].append(f"{self._described(asked)}: {known}")
             case "failed" if not whole.strip():
                 self._faults["failed without a word"].append(f"{self._described(asked)}: {answer.reason}")
             case "complete":
@@ -197,7 +200,8 @@ class _Judgement:
             case _:
                 self._faults["ended without a reason"].append(f"{self._described(asked)}: {answer.state}")
         if answer.state == "complete" and whole.strip() and asked.token and asked.token not in whole:
-            self._faults["answer to another question"].append(f"{self._described(asked)}: {whole[:200]!r}")
+            said = f"{answer.parts} parts, known as {sorted(answer.ts)}: {whole[:200]!r}"
+            self._faults["answer to another question"].append(f"{self._described(asked)}: {said}")
         for one in visible:
             if one.is_open:
                 self._faults["stream left open"].append(f"{self._described(asked)}: {one.ts}")

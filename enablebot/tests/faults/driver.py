@@ -8,10 +8,11 @@ from typing import Any
 import asyncpg
 
 from enablebot.tests.faults.checker import Account, Answer, Asked, History, Sent, Shown, Stored, check
+from enablebot.tests.faults.scale import FULL
 from enablebot.tests.house import House
 
 # Long enough for any machine: a test that needs it is stuck, and says where.
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 1800.0 if FULL else 120.0
 # A process that starts has opened its door before it answers, and the machine may be busy with other tests: that some
 # acknowledgements come after Slack's three seconds, and are not counted as such, belongs to these tests.
 LATE = frozenset({"late_acknowledgement"})

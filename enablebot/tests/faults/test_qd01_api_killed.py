@@ -25,8 +25,8 @@ async def test_apis_killed_at_any_moment_lose_nothing_and_answer_nothing_twice(i
         nonlocal kills
         await house.gather(workspaces=20)
         load = Load(house)
-        # A message is some five events: twins, and what comes back of its answer. Most are sent before the last kill.
-        await load.talk(messages=EVENTS, per_second=EVENTS / 5 / (KILLS * 0.6), seed=chance.randrange(1 << 30))
+        # A message is some five events: twins, and what comes back of its answer. They last as long as the kills.
+        await load.talk(messages=EVENTS, per_second=EVENTS / 5 / (KILLS * 0.8), seed=chance.randrange(1 << 30))
         while kills < KILLS:
             await asyncio.sleep(chance.uniform(0.1, 1.0))
             kills += await kill_one(house, chance)

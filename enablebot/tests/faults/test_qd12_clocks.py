@@ -95,7 +95,7 @@ async def test_wrong_clocks_lose_nothing_start_nothing_early_and_are_named(
 
         async def talk() -> None:
             # Some answers have to be tried again, so that there are events which are not to be claimed yet.
-            limited = {"method": "chat.postMessage", "kind": "ratelimit", "retry_after": 2, "times": 5}
+            limited = {"method": "chat.postMessage", "kind": "ratelimit", "retry_after": 2, "times": 3}
             await house.control("faults", faults=[limited])
             await load.talk(messages=MESSAGES // 5, per_second=30, seed=chance.randrange(1 << 30))
             await load.until_over()
