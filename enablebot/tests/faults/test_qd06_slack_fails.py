@@ -13,7 +13,12 @@ from enablebot.shared.database.operations import Database
 from enablebot.tests.faults.scale import FULL, seeded, sized
 from enablebot.tests.faults.town import ACME, GLOBEX, PATIENCE_SECONDS, QUICK, SCALE, Asked, Town, opened_town
 
-pytestmark = [pytest.mark.anyio, pytest.mark.fault]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.fault,
+    # aiohttp leaves the socket of a call that is given up while it connects to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 # Words come slowly enough for an answer to be edited and appended to while it grows.
 WORDY = replace(QUICK, model_delay_ms=2)

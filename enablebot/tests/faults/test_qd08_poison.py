@@ -126,7 +126,7 @@ async def all_set_aside(database: "asyncpg.Pool[asyncpg.Record]", poisons: list[
         lanes = [poison.lane for poison in poisons if poison.lane]
         return int(await database.fetchval(SET_ASIDE, lanes)) == len(poisons)
 
-    await until(is_so, what="poison is still tried")
+    await until(is_so, what="poison is still tried", within=300)
 
 
 HOLDER = "select claimed_by from enablebot.inbox where lane = $1 and state = 'claimed'"

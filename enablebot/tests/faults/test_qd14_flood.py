@@ -63,11 +63,12 @@ async def test_while_one_workspace_floods_others_start_within_five_seconds(few_s
     waits = await town.admin.fetch(WAITS, [one.lane for one in asked], found[flooder])
     assert len(waits) == len(asked)
     assert await flood_left(town, found[flooder]) > SLOTS, "the flood was over before it could hold anybody up"
-    # p95 by the database's clock, and by its order: only what held the slots already went before.
-    late = [row["waited"] for row in waits if row["waited"] > STARTS_WITHIN_SECONDS]
-    assert len(late) <= len(asked) // 20, [row["waited"] for row in waits]
+    # p95, by the order in which answers were started: only what was in the slots already, and its turn, went before.
     overtaken = [row["went_before"] for row in waits if row["went_before"] > 4 * SLOTS]
-    assert len(overtaken) <= len(asked) // 20, [row["went_before"] for row in waits]
+    assert len(overtaken) <= len(asked) // 20, [tuple(row) for row in waits]
+    # And by the database's clock.
+    late = [row["waited"] for row in waits if row["waited"] > STARTS_WITHIN_SECONDS]
+    assert len(late) <= len(asked) // 20, [tuple(row) for row in waits]
 
 
 async def test_after_half_an_hour_without_a_worker_the_old_get_one_apology_and_the_young_an_answer(
@@ -79,13 +80,14 @@ async def test_after_half_an_hour_without_a_worker_the_old_get_one_apology_and_t
         await town.api.services.worker.drain(0)
         asked = [await town.ask(f"asked in the outage {number}?") for number in range(sized(200))]
         await town.sandbox.settled()
-        minutes = {one.ts: chance.uniform(0, 30) for one in asked}
+        # None so near to a quarter of an hour that the test's own time decides.
+        minutes = {one.ts: chance.choice((chance.uniform(0, 10), chance.uniform(15, 30))) for one in asked}
         for one in asked:
             await town.admin.execute(AGE, one.lane, minutes[one.ts])
         async with opened_api(town.sandbox, api_database):
             await town.quiet()
         for one in asked:
-            is_old = minutes[one.ts] > 15
+            is_old = minutes[one.ts] >= 15
             assert (town.the_answer(one) == sentence("expired")) == is_old, minutes[one.ts]
             assert town.asked_model(one) == (0 if is_old else 1)
         states = await town.admin.fetch("select state, reason from enablebot.answers")
