@@ -47,12 +47,14 @@ async def examine(
     except NotPlantable as wrong:
         say(str(wrong))
         return 2
-    if not await _is_green_without(mutants, source=source, jobs=jobs):
-        return 2
+    useless = await _not_green_without(mutants, source=source, jobs=jobs)
     turns = asyncio.Semaphore(jobs)
     width = max(len(name) for name in [*(each.name for each in mutants), *(each.name for each in to_come)])
 
-    async def judged(mutant: Mutant) -> Verdict:
+    async def judged(mutant: Mutant) -> Verdict | None:
+        if useless & set(mutant.tests):
+            say(f"{mutant.name:<{width}}  NOT JUDGED")
+            return None
         async with turns:
             verdict = await judge(mutant, source)
         reds = sum(colour == "red" for colour in verdict.run.colours.values())
@@ -66,17 +68,19 @@ async def examine(
         tasks = [group.create_task(judged(mutant)) for mutant in mutants]
     for entry in to_come:
         say(f"{entry.name:<{width}}  to come   {entry.issue}")
-    survivors = [task.result() for task in tasks if not task.result().is_caught]
+    verdicts = [verdict for task in tasks if (verdict := task.result()) is not None]
+    survivors = [verdict for verdict in verdicts if not verdict.is_caught]
     for verdict in survivors:
         places = ", ".join(change.file for change in verdict.mutant.changes)
         say(f"\n“{verdict.mutant.name}” was planted in {places}, and these did not turn red:")
         _explain(verdict.run, wanted="red")
-    say(f"\n{len(tasks) - len(survivors)} caught, {len(survivors)} survived, {len(to_come)} to come.")
-    return 1 if survivors else 0
+    unjudged = f"{len(tasks) - len(verdicts)} not judged, " if useless else ""
+    say(f"\n{len(verdicts) - len(survivors)} caught, {len(survivors)} survived, {unjudged}{len(to_come)} to come.")
+    return 1 if survivors else 2 if useless else 0
 
 
-async def _is_green_without(mutants: Sequence[Mutant], *, source: Path, jobs: int) -> bool:
-    """Whether the tests pass without any bug: one that is red anyway catches nothing."""
+async def _not_green_without(mutants: Sequence[Mutant], *, source: Path, jobs: int) -> set[str]:
+    """The tests that do not pass even without a bug: their turning red would say nothing."""
     tests = sorted({test for mutant in mutants for test in mutant.tests})
     say(f"Running the {len(tests)} tests without any mutant first ...")
     with tempfile.TemporaryDirectory(prefix="enablebot-mutant-") as name:
@@ -84,11 +88,11 @@ async def _is_green_without(mutants: Sequence[Mutant], *, source: Path, jobs: in
         # Workers take longer to start than a handful of tests to run.
         workers = jobs if len(tests) > 10 else 0
         run = await run_tests(tests, Path(name), workers=workers, patience_seconds=_PATIENCE_SECONDS)
-    if set(run.colours.values()) <= {"green"}:
-        return True
-    say("These are not green without any mutant, so that their turning red would say nothing:")
-    _explain(run, wanted="green")
-    return False
+    found = {test for test, colour in run.colours.items() if colour != "green"}
+    if found:
+        say("These are not green without any mutant, so that their turning red would say nothing:")
+        _explain(run, wanted="green")
+    return found
 
 
 def _explain(run: Run, *, wanted: str) -> None:

@@ -67,7 +67,7 @@ async def run_tests(
         *argv,
         cwd=tree,
         # The tree's own package, whatever else is installed; for the processes that tests start, too.
-        env=environ | {"PYTHONPATH": str(tree), "COLUMNS": "400"},
+        env=environ | {"PYTHONPATH": str(tree), "COLUMNS": "200"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,

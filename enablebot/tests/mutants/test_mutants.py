@@ -93,17 +93,22 @@ async def test_a_mutant_survives_unless_every_test_it_names_fails_by_itself(
     assert said.endswith("0 caught, 2 survived, 0 to come.\n")
 
 
-async def test_a_mutant_whose_tests_are_red_or_missing_anyway_is_an_error(
+async def test_a_mutant_whose_tests_are_red_or_missing_anyway_is_not_judged_which_is_an_error(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert await examine([difference("test_that_is_gone")], [], source=tree) == 2
-    assert "missing  test_sums.py::test_that_is_gone" in capsys.readouterr().out
-    (tree / "sums.py").write_text(_SUM.replace("a + b", "a + b + 0 * 1 if a else 0") + "\nassert not add(0, 1)\n")
-    (tree / "test_sums.py").write_text(_TESTS.replace("== 4", "== 5"))
-    assert await examine([difference("test_adds")], [], source=tree) == 2
+    (tree / "test_sums.py").write_text(
+        _TESTS.replace("assert add(2, 2) == 4\n\n@pytest.mark", "assert 0\n\n@pytest.mark")
+    )
+    assert await examine([difference("test_adds"), difference("test_adds_each")], [], source=tree) == 2
     said = capsys.readouterr().out
     assert "red      test_sums.py::test_adds" in said
-    assert "caught" not in said
+    assert said.count("difference  NOT JUDGED") == 1
+    assert said.endswith("1 caught, 0 survived, 1 not judged, 0 to come.\n")
+    # pytest then runs none of them.
+    assert await examine([difference("test_that_is_gone"), difference("test_adds_each")], [], source=tree) == 2
+    said = capsys.readouterr().out
+    assert "missing  test_sums.py::test_that_is_gone" in said
+    assert said.endswith("0 caught, 0 survived, 2 not judged, 0 to come.\n")
 
 
 @pytest.mark.slow

@@ -1,11 +1,12 @@
 """The bugs that this product must never have, and the tests that would notice each."""
 
-from enablebot.tests.mutants.bugs import answers, inbox, instances, set_aside, walls
+from enablebot.tests.mutants.bugs import answers, inbox, instances, outside, set_aside, walls
 from enablebot.tests.mutants.mutant import Mutant, ToCome
 
 MUTANTS: tuple[Mutant, ...] = (
     *inbox.MUTANTS,
     *answers.MUTANTS,
+    *outside.MUTANTS,
     *set_aside.MUTANTS,
     *instances.MUTANTS,
     *walls.MUTANTS,
