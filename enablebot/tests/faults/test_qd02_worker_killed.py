@@ -116,6 +116,7 @@ async def strike(workshop: Workshop, step: Step, victim: Instance, heir: Instanc
         await victim.kill()
         if not step.arrives_late or rng.random() < 0.5:
             await workshop.cut_off_waiting()
+        await workshop.arrived()
     heir.thaw()
     return asked
 
@@ -127,6 +128,7 @@ async def strike_at_random(
     workshop.model.desk.pace = SLOW_WORD_SECONDS
     workshop.withheld = False
     workshop.listen_to(victim)
+    heir.freeze()
     asked = [await workshop.ask(LONG, channel=place) for place in PLACES]
     async with asyncio.timeout(REACHED_WITHIN_SECONDS):
         while len(await workshop.events(asked)) < len(asked):
@@ -135,6 +137,8 @@ async def strike_at_random(
     workshop.listen_to(heir)
     struck["at random"] += len(await workshop.claimed_by(victim, asked))
     await victim.kill()
+    await workshop.arrived()
+    heir.thaw()
     return asked
 
 
@@ -150,8 +154,11 @@ async def kill_who_took_over(
     await next_heir.ready()
     await asyncio.sleep(rng.uniform(0, 0.5))
     workshop.listen_to(next_heir)
+    next_heir.freeze()
     struck["at random, while healing"] += len(await workshop.claimed_by(heir, asked))
     await heir.kill()
+    await workshop.arrived()
+    next_heir.thaw()
     await heir.start()
 
 

@@ -41,6 +41,7 @@ async def lose_until_set_aside(workshop: Workshop, asked: list[Asked], *, silent
     silent_lanes = [one.lane for one in silent]
 
     async def are_set_aside() -> bool:
+        await workshop.hurry(asked)
         await workshop.admin.execute(
             "update enablebot.inbox i set lease_until = clock_timestamp() - interval '1 millisecond' "
             "where i.state = 'claimed' and (i.attempts <= 3 or i.lane = any ($1) and exists ("
