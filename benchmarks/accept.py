@@ -156,7 +156,7 @@ def main() -> None:
 
 
 def _median(runs: Sequence[Lap] | Sequence[Course], name: str) -> float:
-    return statistics.median(getattr(run, name) for run in runs)
+    return float(statistics.median(getattr(run, name) for run in runs))
 
 
 def _insist_on_stored(stored: int, acknowledged: int) -> None:

@@ -1,4 +1,4 @@
-"""Where they meet: one Postgres with durable commits, a database for each transport of EnableBot's, one for the peers."""
+"""Where they meet: a Postgres with durable commits, a database for each transport of EnableBot, one for the peers."""
 
 import asyncio
 from collections.abc import Iterator

@@ -56,7 +56,9 @@ def from_store(database_url: str, slack_url: str) -> FastAPI:
         logger=logging.getLogger("bolt"), installation_store=store, client=client, cache_enabled=True
     )
     return _behind_fastapi(
-        AsyncApp(signing_secret=SIGNING_SECRET, client=client, authorize=authorize), lifespan=lifespan
+        # Its type says a function; it takes an AsyncAuthorize just as well.
+        AsyncApp(signing_secret=SIGNING_SECRET, client=client, authorize=authorize),  # type: ignore[arg-type]
+        lifespan=lifespan,
     )
 
 

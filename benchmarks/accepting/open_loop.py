@@ -1,4 +1,4 @@
-"""Offers so many requests a second whatever comes back; a process of its own: `python -m benchmarks.accepting.open_loop`.
+"""Offers so many requests a second whatever comes back: `python -m benchmarks.accepting.open_loop`.
 
 The schedule is drawn before it begins (random gaps, as independent workspaces make them) and never waits for an answer:
 a request that finds no free connection waits for one, and every answer is timed from when its request was due, so
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, required=True)
     parser.add_argument("--per-second", type=float, required=True)
     parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--warm-up", type=float, default=1.0, help="seconds at the start that are not counted")
+    parser.add_argument("--warm-up", type=float, default=3.0, help="seconds at the start that are not counted")
     options = parser.parse_args()
     dues = schedule(options.per_second, options.warm_up + options.seconds)
     with options.requests.open("rb") as file:

@@ -24,10 +24,10 @@ class Course:
 
 
 def course(contestant: Contestant, *, per_second: float, seconds: float) -> Course:
-    """Offer one contestant so many events a second for some seconds, after one more that is not counted."""
+    """Offer one contestant so many events a second for some seconds, after three more that are not counted."""
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         requests = Path(folder) / "requests"
-        length = write_requests(requests, int(per_second * (seconds + 2) * 1.2))
+        length = write_requests(requests, int(per_second * (seconds + 3) * 1.2) + 100)
         command = [sys.executable, "-m", "benchmarks.accepting.open_loop", contestant.url, str(requests)]
         command += ["--bytes", str(length), "--per-second", str(per_second), "--seconds", str(seconds)]
         said = subprocess.run(command, capture_output=True, text=True, check=False)
