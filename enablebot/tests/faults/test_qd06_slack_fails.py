@@ -87,7 +87,9 @@ async def unfinished(town: Town, asked: list[Asked]) -> list[str]:
 
 async def struck(town: Town, method: str, team: str) -> None:
     """Wait until Slack has limited this method of this workspace."""
-    await town.sandbox.wait_for(lambda: any(call.fault for call in town.calls(method, team=team)), timeout=PATIENCE_SECONDS)
+    await town.sandbox.wait_for(
+        lambda: any(call.fault for call in town.calls(method, team=team)), timeout=PATIENCE_SECONDS
+    )
 
 
 def test_the_table_has_25_errors_of_slack() -> None:
