@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from enablebot.api.answering.fence import Pulse
@@ -166,7 +167,9 @@ class Zombie:
         """Let another process take over and finish the answer."""
         self._running.clear()
         heir = await self._room.claimed(self._question)
-        assert await self._room.service(model=Recorded(*self.heirs_words)).answer(heir) == SETTLED
+        # Unhurried, so that a slow machine does not end its search for the evidence.
+        room = replace(self._room, time_scale=0.1)
+        assert await room.service(model=Recorded(*self.heirs_words)).answer(heir) == SETTLED
         self._calls = len(self._room.sandbox.ledger.calls)
         self.has_slept = True
         # Its clocks show it, too, once it wakes.
