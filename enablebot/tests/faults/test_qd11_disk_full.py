@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,8 @@ class Disk:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
     """A tmpfs of 90 MB in a mount namespace of its own, gone with the test."""
+    if sys.platform != "linux":
+        lacks("MOUNT", "mount namespaces are Linux's")
     libc = ctypes.CDLL(None, use_errno=True)
     home = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY)
     path = tmp_path / "disk"
