@@ -13,12 +13,12 @@ import pytest
 
 from enablebot.api.answering.reasons import RETRY_ACTION
 from enablebot.tests.database import PostgresServers
+from enablebot.tests.faults.instance import Instance
 from enablebot.tests.faults.scale import seeded, sized
 from enablebot.tests.faults.workshop import (
     CHANNEL,
     REACHED_WITHIN_SECONDS,
     Asked,
-    Instance,
     Workshop,
     opened_workshop,
 )

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import pytest
 
 from enablebot.tests.database import PostgresServers
+from enablebot.tests.faults.instance import Instance
 from enablebot.tests.faults.scale import seeded, sized
 from enablebot.tests.faults.workshop import (
     CHANNEL,
     REACHED_WITHIN_SECONDS,
     Asked,
-    Instance,
     Workshop,
     opened_workshop,
 )

@@ -7,19 +7,15 @@ database that wait for an advisory lock), by Slack (a call that hangs) or by the
 
 import asyncio
 import os
-import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import asyncpg
 
-from enablebot.local.ports import free_port
 from enablebot.sandbox.config import SandboxConfig
 from enablebot.sandbox.ledger import Violation
 from enablebot.sandbox.sandbox import Sandbox
@@ -31,12 +27,12 @@ from enablebot.shared.installations import Installations
 from enablebot.shared.models.installation import OAuthGrant
 from enablebot.shared.sensitive import Sensitive
 from enablebot.tests.database import VERSIONS, PostgresServers
+from enablebot.tests.faults.instance import PATIENCE_SECONDS, Instance
 from enablebot.tests.sandbox.openai_door import Door, open_door
 
 SCALE = 0.02
 TEAM, CHANNEL, ADA = "T0SANDBOX1", "C0GENERAL", "U0ADA"
 LEASE_SECONDS = 60
-PATIENCE_SECONDS = 90.0
 # The longest a worker may take to come to a step that it is held at; its lease must last longer than that.
 REACHED_WITHIN_SECONDS = 40.0
 
@@ -57,83 +53,6 @@ begin
 end
 $$
 """
-
-
-class Instance:
-    """One api process, started again by whoever killed it."""
-
-    def __init__(self, environ: dict[str, str], *, cwd: Path) -> None:
-        self.port = free_port()
-        self.lines: list[str] = []
-        self._environ = environ | {"API_PORT": str(self.port), "PORT": ""}
-        self._cwd = cwd
-        self._process: asyncio.subprocess.Process | None = None
-        self._reading: asyncio.Task[None] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://localhost:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
-    @property
-    def is_running(self) -> bool:
-        return self._process is not None and self._process.returncode is None
-
-    async def start(self) -> None:
-        """Start it; `ready` says when it may be used."""
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "enablebot.scripts.start_api",
-            env=self._environ,
-            cwd=self._cwd,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        self._reading = asyncio.create_task(self._read(self._process))
-
-    async def ready(self) -> None:
-        """Wait until it answers on its readiness page."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while True:
-                    with suppress(aiohttp.ClientError, TimeoutError):
-                        async with session.get(f"{self.url}/ready") as answer:
-                            if answer.status == 200:
-                                return
-                    await asyncio.sleep(0.05)
-
-    async def metrics(self) -> str:
-        """Its figures."""
-        async with aiohttp.ClientSession() as session, session.get(f"{self.url}/metrics") as answer:
-            return await answer.text()
-
-    def freeze(self) -> None:
-        """Stop it where it stands, as a suspended machine does."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it go on, unaware of the time that passed."""
-        os.kill(self.pid, signal.SIGCONT)
-
-    async def kill(self) -> None:
-        """End it without a word."""
-        assert self._process is not None
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()
-        assert self._reading is not None
-        await self._reading
-
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        async for line in process.stdout:
-            self.lines.append(line.decode(errors="replace").rstrip())
 
 
 @dataclass(frozen=True)
