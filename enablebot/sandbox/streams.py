@@ -35,7 +35,7 @@ class Streams:
         self._announcer = announcer
         self._sessions = sessions
         self._lifetime = lifetime
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers: dict[str, asyncio.Handle] = {}
 
     def watch(self) -> None:
         """Sets the timers of the streams that an earlier start left running."""
@@ -44,7 +44,7 @@ class Streams:
                 self._set_timer(stream)
 
     def close(self) -> None:
-        for timer in self._timers:
+        for timer in self._timers.values():
             timer.cancel()
 
     def start(self, message: Message, chunks: list[Chunk], *, recipient: str | None) -> None:
@@ -114,12 +114,12 @@ class Streams:
             self._aged(stream)
 
     def _set_timer(self, stream: Stream) -> None:
-        loop = asyncio.get_running_loop()
-        self._timers = [timer for timer in self._timers if timer.when() > loop.time() and not timer.cancelled()]
         left = stream.started_at + self._lifetime - self._clock.now()
-        self._timers.append(loop.call_later(max(0.0, left), self._ring, stream))
+        timer = asyncio.get_running_loop().call_later(max(0.001, left), self._ring, stream)
+        self._timers[_key(stream.channel, stream.ts)] = timer
 
     def _ring(self, stream: Stream) -> None:
+        self._timers.pop(_key(stream.channel, stream.ts), None)
         # The loop's clock and ours differ by a little, and ours can be moved.
         if self._aged(stream).state == "in_progress":
             self._set_timer(stream)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import uvloop
 from slack_sdk.models.messages.chunk import MarkdownTextChunk, TaskUpdateChunk
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -207,3 +208,23 @@ async def test_an_append_slack_would_refuse_is_refused(
     call = slack.api_call("chat.appendStream", json={"channel": "D0ADA", "ts": ts} | arguments)
     assert await refusal(call) == error
     assert sandbox.messages(ACME, "D0ADA", question)[1]["text"] == "kept"
+
+
+def test_a_stream_whose_time_is_up_leaves_the_next_one_alone_on_the_loop_that_serves() -> None:
+    async def play() -> list[str]:
+        # uvloop gives no timer, but a handle without a time, for what is due at once.
+        async with running(SandboxConfig(stream_seconds=0.0, events_url="http://127.0.0.1:9/")) as sandbox:
+            token = sandbox.install(ACME).token
+            slack = AsyncWebClient(token, base_url=f"{sandbox.base_url}/api/", retry_handlers=[], timeout=5)
+            asked = await sandbox.post(team=ACME, channel="@bot", user="U0ADA", text="hi")
+            for _ in range(3):
+                await slack.chat_startStream(
+                    channel="D0ADA",
+                    thread_ts=asked,
+                    markdown_text="hello",
+                    recipient_user_id="U0ADA",
+                    recipient_team_id=ACME,
+                )
+            return [message["text"] for message in sandbox.messages(ACME, "D0ADA") if message.get("bot_id")]
+
+    assert uvloop.run(play()) == ["hello"] * 3
