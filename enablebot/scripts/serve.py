@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from enablebot.shared.errors import EnableBotError, SettingsError
 from enablebot.shared.health import Pings
+from enablebot.shared.longlived import keep_for_good
 
 log = logging.getLogger(__name__)
 
@@ -177,6 +178,7 @@ class _DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(_log_loop_error)
         await super().startup(sockets)
+        keep_for_good()
         if self.started:
             log.info("Listening on %s", self.name)
 

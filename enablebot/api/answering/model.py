@@ -12,6 +12,7 @@ from enablebot.api.answering.model_errors import failure_of, failure_reported
 from enablebot.api.answering.sse import event_data
 from enablebot.config.settings import ModelSettings
 from enablebot.shared.errors import ModelError
+from enablebot.shared.longlived import keep_for_good
 from enablebot.shared.models.answer import Usage
 
 if TYPE_CHECKING:
@@ -207,6 +208,7 @@ class OpenAIModel:
 def _imported() -> "type[AsyncOpenAI]":
     from openai import AsyncOpenAI
 
+    keep_for_good()
     return AsyncOpenAI
 
 
