@@ -6,11 +6,12 @@ and a third time, and all but one of them innocent.
 
 from collections.abc import Iterable, Sequence
 
-from enablebot.api.claims import Claim
+from enablebot.api.claims import URGENT_KINDS, Claim
 from enablebot.api.handling import MOST_ATTEMPTS
 from enablebot.shared.database.models import ClaimedEventRow
 
-# After one lost claim; on its last attempt an event runs with no other suspect beside it.
+# After one lost claim. On its last attempt an event runs with nothing at all beside it: what ends its process then is
+# the event itself, and no innocent one is given up for another's fault.
 SUSPECTS_AT_ONCE = 4
 
 
@@ -19,25 +20,27 @@ def is_suspect(row: ClaimedEventRow) -> bool:
     return row.was_lost and not row.is_last_word
 
 
+def has_to_run_alone(row: ClaimedEventRow) -> bool:
+    """Whether the event has lost all claims but this one."""
+    return is_suspect(row) and row.attempts >= MOST_ATTEMPTS
+
+
 def part(
     rows: Sequence[ClaimedEventRow], running: Iterable[Claim]
 ) -> tuple[list[ClaimedEventRow], list[ClaimedEventRow]]:
     """Divide what was claimed into what may run now, beside what runs, and what has to wait for its turn."""
-    beside = [claim.row for claim in running if is_suspect(claim.row)]
+    beside = [claim.row for claim in running if not claim.is_urgent]
+    last_chance = next(filter(has_to_run_alone, rows), None)
+    suspects = sum(map(is_suspect, beside))
     may_run: list[ClaimedEventRow] = []
     has_to_wait: list[ClaimedEventRow] = []
     for row in rows:
-        if not is_suspect(row):
-            may_run.append(row)
-        elif _may_join(row, beside):
-            beside.append(row)
-            may_run.append(row)
+        if row.kind in URGENT_KINDS:
+            fits = True
+        elif last_chance is not None:
+            fits = row is last_chance and not beside
         else:
-            has_to_wait.append(row)
+            fits = not is_suspect(row) or suspects < SUSPECTS_AT_ONCE
+            suspects += is_suspect(row)
+        (may_run if fits else has_to_wait).append(row)
     return may_run, has_to_wait
-
-
-def _may_join(row: ClaimedEventRow, beside: Sequence[ClaimedEventRow]) -> bool:
-    if any(other.attempts >= MOST_ATTEMPTS for other in beside):
-        return False
-    return not beside if row.attempts >= MOST_ATTEMPTS else len(beside) < SUSPECTS_AT_ONCE

@@ -20,7 +20,7 @@ from enablebot.api.handling import Handlers, Handling
 from enablebot.api.leases import Leases
 from enablebot.api.outage import SlackOutage
 from enablebot.api.settling import Settlements, Settling
-from enablebot.api.suspects import is_suspect, part
+from enablebot.api.suspects import has_to_run_alone, is_suspect, part
 from enablebot.config.settings import WorkerSettings
 from enablebot.shared.database.models import ClaimedEventRow
 from enablebot.shared.database.operations import Database
@@ -89,6 +89,8 @@ class Worker:
         self._after_tenant: UUID | None = None
         self._urgent_at = 0.0
         self._failed_at: float | None = None
+        # Somebody's last chance was put back: it comes again as soon as nothing runs here that could spoil it.
+        self._makes_room = False
         self._wake = asyncio.Event()
         self._leaving = asyncio.Event()
         self._is_releasing = False
@@ -167,6 +169,8 @@ class Worker:
             rest = self._outage.rest_left
             free = 1 if rest == 0 and len(running) == urgent else 0
             longest_pause = rest / self._settings.time_scale if rest > 0 else SHORTEST_PAUSE_SECONDS
+        if len(running) > urgent and (self._makes_room or any(has_to_run_alone(claim.row) for claim in running)):
+            free = 0
         free = min(free, _MOST_CLAIMS * self._settings.concurrency - len(self._claims))
         if free > 0:
             rows = await _in_time(
@@ -178,6 +182,7 @@ class Worker:
                     lease_seconds=self._settings.lease_seconds,
                 )
             )
+            self._makes_room = False
         elif urgent >= URGENT_SLOTS:
             return 0, LONGEST_BUSY_PAUSE_SECONDS
         elif asked_at < self._urgent_at:
@@ -199,6 +204,7 @@ class Worker:
 
     def _begin_all(self, rows: Sequence[ClaimedEventRow], *, until: float) -> None:
         may_run, has_to_wait = part(rows, self._claims.running) if any(map(is_suspect, rows)) else (rows, [])
+        self._makes_room = self._makes_room or any(map(has_to_run_alone, has_to_wait))
         parted = {self._begin(row, self._put_back, until=until) for row in has_to_wait}
         for row in may_run:
             # Those that must not die with it have to be gone before it begins.
@@ -254,8 +260,10 @@ class Worker:
 
     async def _put_back(self, claim: Claim) -> None:
         with bind(event_id=claim.row.event_key, tenant_id=claim.row.tenant_id):
-            delay = _SUSPECT_SECONDS * (0.5 + self._jitter()) * self._settings.time_scale
-            await self._settle(claim, Settling(claim.row, "release", _LOST, delay))
+            row = claim.row
+            wait = _SUSPECT_SECONDS * (0.5 + self._jitter()) if is_suspect(row) and not has_to_run_alone(row) else 0.0
+            reason = _LOST if row.was_lost else None
+            await self._settle(claim, Settling(row, "release", reason, wait * self._settings.time_scale))
 
     async def _settle(self, claim: Claim, settling: Settling) -> None:
         # From here on the database decides whether this claim still counts; there is no handler left to stop, and its

@@ -128,6 +128,44 @@ async def test_events_that_may_have_killed_their_process_part_before_one_of_them
     assert most == 1
 
 
+async def test_a_last_chance_runs_with_nothing_beside_it_neither_old_nor_new(bench: Bench) -> None:
+    running: set[str] = set()
+    beside: dict[str, set[str]] = {}
+    fresh_runs, may_end = asyncio.Event(), asyncio.Event()
+
+    async def handle(row: ClaimedEventRow) -> Outcome:
+        beside[row.event_key] = set(running)
+        for other in running:
+            beside[other].add(row.event_key)
+        running.add(row.event_key)
+        if row.event_key == "Fresh":
+            fresh_runs.set()
+            await may_end.wait()
+        else:
+            await asyncio.sleep(0.05)
+        running.discard(row.event_key)
+        return DONE
+
+    await bench.accept("Last")
+    for _ in range(2):
+        assert len(await bench.claim_and_die()) == 1
+    await bench.admin.execute("update enablebot.inbox set available_at = now() + interval '1 hour'")
+    await bench.accept("Fresh")
+    script = Script(handle)
+    async with bench.working(script):
+        await fresh_runs.wait()
+        await bench.admin.execute("update enablebot.inbox set available_at = now() where event_key = 'Last'")
+        await bench.accept("New")
+        # Whatever is claimed now has to wait for the one that runs.
+        await asyncio.sleep(0.1)
+        assert "Last" not in beside
+        may_end.set()
+        events = await bench.finished()
+    assert beside["Last"] == set()
+    assert {row["outcome"] for row in events.values()} == {"done"}
+    assert events["Last"]["attempts"] == 3
+
+
 async def test_an_event_that_cannot_be_read_is_set_aside_at_once_and_blocks_nobody(bench: Bench) -> None:
     async def unreadable(row: ClaimedEventRow) -> Outcome:
         if row.event_key == "Ev1":
