@@ -76,6 +76,7 @@ def test_the_product_calls_only_methods_its_scopes_allow() -> None:
         "chat.postMessage": "chat:write",
         "chat.postEphemeral": "chat:write",
         "chat.update": "chat:write",
+        "chat.delete": "chat:write",
         "chat.startStream": "chat:write",
         "chat.appendStream": "chat:write",
         "chat.stopStream": "chat:write",
