@@ -163,7 +163,8 @@ class Room:
             worker=uuid4().hex, after_tenant=None, limit=0, tenant_cap=100, lease_seconds=60
         )
         await self.admin.execute(
-            "update enablebot.inbox set available_at = now() where event_key = $1 and state = 'ready'", question.event_key
+            "update enablebot.inbox set available_at = now() where event_key = $1 and state = 'ready'",
+            question.event_key,
         )
         rows = await self.database.claim_events(
             worker=uuid4().hex, after_tenant=None, limit=1, tenant_cap=100, lease_seconds=60
