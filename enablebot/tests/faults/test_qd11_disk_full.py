@@ -46,7 +46,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     if sys.platform != "linux":
         lacks("MOUNT", "mount namespaces are Linux's")
     libc = ctypes.CDLL(None, use_errno=True)
-    home = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY)
+    home, here = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY), Path.cwd()
     path = tmp_path / "disk"
     path.mkdir()
     try:
@@ -62,6 +62,8 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         # Refused while other threads share our view of the file system, and then harmless: nothing is left mounted.
         libc.setns(home, _CLONE_NEWNS)
         os.close(home)
+        # Changing the namespace has led to its root.
+        os.chdir(here)
 
 
 @pytest.fixture
