@@ -8,6 +8,8 @@ import gc
 
 
 def keep_for_good() -> None:
-    """Tell the collector that everything there now stays. To be called when a start, or a large import, is over."""
-    gc.collect()
+    """Tell the collector that everything there now stays. To be called when a start, or a large import, is over.
+
+    The little garbage among it stays, too: looking for it would be such a pause.
+    """
     gc.freeze()

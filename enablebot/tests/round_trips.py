@@ -35,8 +35,10 @@ WAYS: tuple[Way, ...] = ("asyncpg", "Data API")
 _BY_THE_CLOCK = frozenset({"get_inbox_depth", "read_signals", "renew_leases", "prune", "schema_version"})
 # A mention comes as two events; where the second does not meet the first it costs a call of its own.
 _REPEATED = "accept_events of nothing new"
-# Our own message comes back as an event, too. Nobody waits for either.
-_BESIDE = ("note_own_messages", _REPEATED)
+# A process that a busy machine has held up asks whether the answer is still its own.
+ASKED_AGAIN = "open_answer once more"
+# Our own message comes back as an event, too. Nobody waits for any of these on a machine that keeps up.
+_BESIDE = ("note_own_messages", _REPEATED, ASKED_AGAIN)
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class Counting:
             self.underway -= 1
         if function == "accept_events" and "accepted" not in answer:
             function = _REPEATED
+        if function == "open_answer" and not answer["is_new"]:
+            function = ASKED_AGAIN
         # A look into an empty inbox is nobody's.
         if function not in _BY_THE_CLOCK and (function != "claim_events" or answer):
             self.calls[function] += 1
