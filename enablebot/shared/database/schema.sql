@@ -176,10 +176,10 @@ create table enablebot.inbox (
   CHECK (((state = 'claimed'::text) = ((claim_token IS NOT NULL) AND (lease_until IS NOT NULL)))),
   CHECK (((state = ANY (ARRAY['done'::text, 'set_aside'::text])) = (settled_at IS NOT NULL))),
   CHECK ((length(event_key) <= 255)),
-  CHECK ((kind = ANY (ARRAY['message'::text, 'mention'::text, 'interaction'::text, 'lifecycle'::text, 'stop'::text, 'delete'::text]))),
+  CHECK ((kind = ANY (ARRAY['message'::text, 'mention'::text, 'interaction'::text, 'lifecycle'::text, 'stop'::text, 'delete'::text]))) NOT VALID,
   CHECK ((length(lane) <= 255)),
   CHECK ((signal = ANY (ARRAY['stop'::text, 'withdraw'::text]))),
-  CHECK ((state = ANY (ARRAY['queued'::text, 'ready'::text, 'held'::text, 'claimed'::text, 'done'::text, 'set_aside'::text]))),
+  CHECK ((state = ANY (ARRAY['queued'::text, 'ready'::text, 'held'::text, 'claimed'::text, 'done'::text, 'set_aside'::text]))) NOT VALID,
   FOREIGN KEY (tenant_id) REFERENCES enablebot.tenants(id),
   PRIMARY KEY (tenant_id, id),
 ) with (autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.05);

@@ -3,6 +3,8 @@
 
 set local role enablebot_owner;
 
+-- Nobody outside these files may call it, and nothing in them does any more.
+-- squawk-ignore ban-drop-function
 drop function if exists enablebot.inner_claimed(uuid[], bigint[]);
 
 -- What a worker needs of events, in the order given, with their sealed contents; the caller has declared the tenants.
