@@ -2,18 +2,17 @@
 
 import logging
 from collections.abc import Callable
-from typing import Literal, Protocol, assert_never
+from typing import Protocol, assert_never
 
 from enablebot.api.failures import described, unless_ours
 from enablebot.api.outage import SlackOutage
 from enablebot.api.settling import Settling
 from enablebot.shared.database.models import ClaimedEventRow
 from enablebot.shared.errors import DatabaseUnavailable, SlackError, SlackRateLimited, StaleClaim
+from enablebot.shared.models.event import RunningSignal
 from enablebot.shared.models.question import Outcome
 
 log = logging.getLogger(__name__)
-
-RunningSignal = Literal["stop", "withdraw"]
 
 # The database hands a mention, message or interaction out once more after these, for the last word only.
 MOST_ATTEMPTS = 3

@@ -7,10 +7,10 @@ from contextlib import suppress
 
 from enablebot.api.claims import Claim, Claims
 from enablebot.api.failures import described, unless_ours
-from enablebot.api.handling import RunningSignal
 from enablebot.shared.database.models import ClaimedEventRow
 from enablebot.shared.database.operations import Database
 from enablebot.shared.logging import bind
+from enablebot.shared.models.event import RunningSignal
 
 log = logging.getLogger(__name__)
 

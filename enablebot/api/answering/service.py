@@ -17,7 +17,7 @@ from enablebot.api.answering.model import Model
 from enablebot.api.answering.pace import Pace
 from enablebot.api.answering.reply import Reply
 from enablebot.api.answering.split import split
-from enablebot.api.answering.underway import Signal, UnderWay, Writing
+from enablebot.api.answering.underway import UnderWay, Writing
 from enablebot.api.answering.withdrawing import take_back
 from enablebot.api.answering.working import Working
 from enablebot.config.settings import ModelSettings
@@ -33,6 +33,7 @@ from enablebot.shared.errors import (
 from enablebot.shared.installations import Installations
 from enablebot.shared.metrics import Metrics
 from enablebot.shared.models.answer import Draft
+from enablebot.shared.models.event import RunningSignal
 from enablebot.shared.models.question import Outcome, Question
 from enablebot.shared.slack.client import SlackClients
 
@@ -110,7 +111,7 @@ class AnsweringService:
         """Take back the answer this process is writing to a message that was deleted; False where it writes none."""
         return self._under_way.withdraw(tenant_id, channel=channel, question_ts=question_ts)
 
-    def signal(self, tenant_id: UUID, event_id: int, signal: Signal) -> bool:
+    def signal(self, tenant_id: UUID, event_id: int, signal: RunningSignal) -> bool:
         """Do what another process was told about an event that is ours; False while its answer is not written here."""
         return self._under_way.signal(tenant_id, event_id, signal)
 

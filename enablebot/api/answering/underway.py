@@ -3,13 +3,11 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 from uuid import UUID
 
 from enablebot.api.answering.reply import Reply
+from enablebot.shared.models.event import RunningSignal
 from enablebot.shared.models.question import Question
-
-Signal = Literal["stop", "withdraw"]
 
 # How long a call of Slack that is under way may take to end by itself; cut short, nobody would know what it did.
 _GRACE_SECONDS = 2.0
@@ -95,7 +93,7 @@ class UnderWay:
             writing.withdraw()
         return bool(found)
 
-    def signal(self, tenant_id: UUID, event_id: int, signal: Signal) -> bool:
+    def signal(self, tenant_id: UUID, event_id: int, signal: RunningSignal) -> bool:
         """Do what another process was told for an event that this one answers; False where it does not."""
         writing = self._writing.get((tenant_id, event_id))
         if writing is None:

@@ -7,6 +7,9 @@ EventKind = Literal["message", "mention", "interaction", "lifecycle", "stop", "d
 
 Verdict = Literal["accepted", "duplicate", "not_ours"]
 
+# What a person may want of an answer while it is written: no more of it, or none of it.
+RunningSignal = Literal["stop", "withdraw"]
+
 
 class IncomingEvent(NamedTuple):
     """One event as the inbox stores it: routing facts in the clear, the body sealed with its workspace's key.

@@ -9,7 +9,6 @@ from uuid import UUID
 
 import asyncpg
 
-from enablebot.api.handling import RunningSignal
 from enablebot.api.outage import SlackOutage
 from enablebot.api.slack.intake import Intake
 from enablebot.api.slack.relevance import relevance
@@ -19,6 +18,7 @@ from enablebot.shared.database.models import ClaimedEventRow, EventOutcome
 from enablebot.shared.database.operations import Database
 from enablebot.shared.installations import Installations
 from enablebot.shared.metrics import Metrics
+from enablebot.shared.models.event import RunningSignal
 from enablebot.shared.models.question import Outcome
 from enablebot.tests.api.slack_side import TEAM, direct, envelope, next_ts, written
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from enablebot.api.handling import BodyUnreadable, RunningSignal
+from enablebot.api.handling import BodyUnreadable
 from enablebot.api.slack.handlers.dispatch import Dispatch
 from enablebot.api.slack.handlers.interactions import ANSWERING_AGAIN, QUESTION_GONE
 from enablebot.api.slack.intake import Intake
@@ -22,6 +22,7 @@ from enablebot.shared.encryption.keyring import Keyring, generate_master_key
 from enablebot.shared.errors import SlackTokenDead
 from enablebot.shared.installations import Installations, NotInstalled
 from enablebot.shared.metrics import Metrics
+from enablebot.shared.models.event import RunningSignal
 from enablebot.shared.models.question import Outcome, Question
 from enablebot.shared.sensitive import Sensitive
 from enablebot.shared.slack.client import SlackClients

@@ -9,7 +9,6 @@ import asyncpg
 import pytest
 
 from enablebot.api.gathering import LARGEST_BATCH
-from enablebot.api.handling import RunningSignal
 from enablebot.api.worker import Worker
 from enablebot.config.settings import WorkerSettings
 from enablebot.shared.database.models import ClaimedEventRow
@@ -17,6 +16,7 @@ from enablebot.shared.database.operations import Database, operation_names
 from enablebot.shared.database.supabase import SupabaseTransport
 from enablebot.shared.errors import DatabaseUnavailable
 from enablebot.shared.metrics import Metrics
+from enablebot.shared.models.event import RunningSignal
 from enablebot.shared.models.question import Outcome
 from enablebot.tests.database import PostgresServer
 from enablebot.tests.postgrest import data_api

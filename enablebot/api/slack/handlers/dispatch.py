@@ -4,7 +4,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import assert_never
 
-from enablebot.api.handling import RunningSignal
 from enablebot.api.slack.handlers.deletion import withdraw_deleted
 from enablebot.api.slack.handlers.interactions import answer_again, give_up_again
 from enablebot.api.slack.handlers.lifecycle import end_installation
@@ -16,6 +15,7 @@ from enablebot.shared.database.operations import Database
 from enablebot.shared.errors import SlackTokenDead
 from enablebot.shared.installations import BotCredentials, Installations, NotInstalled
 from enablebot.shared.metrics import Metrics
+from enablebot.shared.models.event import RunningSignal
 from enablebot.shared.models.question import Outcome
 from enablebot.shared.slack.client import SlackClients
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any, Protocol, cast, get_args
 from uuid import UUID
 
-from enablebot.api.handling import BodyUnreadable, RunningSignal
+from enablebot.api.handling import BodyUnreadable
 from enablebot.api.slack.handlers.opened import OpenedEvent
 from enablebot.api.slack.markup import plain_text
 from enablebot.shared.installations import BotCredentials, Route
+from enablebot.shared.models.event import RunningSignal
 from enablebot.shared.models.question import ChannelType, Outcome, Question
 
 
