@@ -47,10 +47,11 @@ bench: $(VENV)/.bench ## every figure in benchmarks/, each beside its peer
 	@for figure in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$figure .py) || exit 1; done
 
 lock: $(VENV)/.dev ## pin the requirements again from pyproject.toml
-	$(COMPILE) --extra local --extra dev -o requirements-dev.txt
+	$(COMPILE) --extra local --extra minilm --extra dev -o requirements-dev.txt
 	$(COMPILE) --extra local -c requirements-dev.txt -o requirements-local.txt
 	$(COMPILE) -c requirements-dev.txt -o requirements.txt
-	$(COMPILE) --extra local --extra dev --extra bench -c requirements-dev.txt -o requirements-bench.txt
+	$(COMPILE) --extra minilm -c requirements-dev.txt -o requirements-minilm.txt
+	$(COMPILE) --extra local --extra minilm --extra dev --extra bench -c requirements-dev.txt -o requirements-bench.txt
 
 $(VENV)/.bench: requirements-bench.txt | $(VENV)/.dev
 	@echo "Installing the pinned peers of the benchmarks ..."

@@ -1,0 +1,3 @@
+-- Keys of the REST API, and requests that may be repeated.
+
+set local role enablebot_owner;
