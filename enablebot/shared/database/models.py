@@ -20,6 +20,7 @@ Signal = Literal["stop", "withdraw", "lost"]
 ReplyMode = Literal["stream", "post"]
 ReplyState = Literal["intended", "open", "closed", "ambiguous"]
 MessageRole = Literal["person", "assistant"]
+KeyState = Literal["living", "revoked", "expired"]
 
 
 def _from_base64(value: object) -> object:
@@ -170,8 +171,8 @@ class AuditVerdictRow(Row):
     broken_at: int | None
 
 
-class ClaimedEventRow(Row):
-    """`is_last_word`: whoever claimed it before is gone, time and again, so that only a person is left to be told.
+class ClaimRow(Row):
+    """What is claimed. `is_last_word`: whoever claimed it before is gone, time and again, so only a word is left to say.
 
     `was_lost`: the claim before this one ended with its process, of which the event may be the reason.
     `waited_seconds` is how long it has waited, by the database's clock: since it came, or since it was replayed.
@@ -180,7 +181,7 @@ class ClaimedEventRow(Row):
     tenant_id: UUID
     id: int
     event_key: str
-    kind: EventKind
+    kind: EventKind | Literal["document"]
     lane: str | None
     attempts: int
     received_at: datetime
@@ -189,14 +190,32 @@ class ClaimedEventRow(Row):
     is_last_word: bool = False
     was_lost: bool = False
     waited_seconds: float = 0.0
+
+
+class ClaimedEventRow(ClaimRow):
+    kind: EventKind
     body: Bytes
     data_key_id: UUID
+
+
+class ClaimedDocumentRow(ClaimRow):
+    """A version of a document that waits to be read; the key is `document:<id>:<version>[:…]`."""
+
+    kind: Literal["document"]
+
+    @property
+    def document_id(self) -> UUID:
+        return UUID(self.event_key.split(":")[1])
+
+    @property
+    def version(self) -> int:
+        return int(self.event_key.split(":")[2])
 
 
 class InboxDepthRow(Row):
     """Unfinished events of everybody; `held` wait for a paused workspace, of which there are `paused`.
 
-    `asked_at` is the database's own clock.
+    Documents are counted apart, except where they were set aside. `asked_at` is the database's own clock.
     """
 
     asked_at: datetime
@@ -207,6 +226,9 @@ class InboxDepthRow(Row):
     claimed: int
     set_aside: int
     oldest_seconds: float
+    documents_waiting: int = 0
+    documents_claimed: int = 0
+    oldest_document_seconds: float = 0.0
 
 
 class ReplyRow(Row):
@@ -242,7 +264,7 @@ class SetAsideRow(Row):
     name: str
     id: int
     event_key: str
-    kind: EventKind
+    kind: EventKind | Literal["document"]
     attempts: int
     received_at: datetime
     settled_at: datetime
@@ -322,3 +344,50 @@ class TenantRow(Row):
     installed_at: datetime | None
     created_at: datetime
     scopes: tuple[str, ...]
+
+
+class ApiKeyRow(Row):
+    id: UUID
+    name: str
+    scopes: tuple[str, ...]
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    state: KeyState
+
+
+class ApiKeyCreationRow(Row):
+    created_at: datetime
+
+
+class ApiKeyRevocationRow(Row):
+    """`revoked` is false where there was no such key, or it had been revoked before."""
+
+    revoked: bool
+
+
+class ApiCallerRow(Row):
+    """Whose key it is, and whether it counts: the key's own state, and that of its workspace."""
+
+    tenant_id: UUID
+    id: UUID
+    name: str
+    scopes: tuple[str, ...]
+    state: KeyState
+    workspace: TenantStatus
+
+
+class ApiRequestRow(Row):
+    """A request that may be repeated; the last four are there once it was `answered`."""
+
+    outcome: Literal["new", "under_way", "answered"]
+    status: int | None = None
+    fingerprint: Bytes | None = None
+    response: Bytes | None = None
+    data_key_id: UUID | None = None
+
+
+class PrunedRequestsRow(Row):
+    requests: int

@@ -1,5 +1,6 @@
 """Every data operation, one typed method per SQL function; the function's text is in migrations/functions."""
 
+from enablebot.shared.database.operations.api_keys import ApiKeyCalls
 from enablebot.shared.database.operations.conversations import ConversationCalls
 from enablebot.shared.database.operations.inbox import InboxCalls
 from enablebot.shared.database.operations.installations import InstallationCalls
@@ -9,11 +10,11 @@ from enablebot.shared.database.operations.sessions import SessionCalls
 __all__ = ["Database", "operation_names"]
 
 
-class Database(InstallationCalls, InboxCalls, ConversationCalls, SessionCalls, OperatorCalls):
+class Database(InstallationCalls, InboxCalls, ConversationCalls, SessionCalls, OperatorCalls, ApiKeyCalls):
     """EnableBot's database. Each method is one call, one transaction; errors are DatabaseError and its kinds."""
 
 
 def operation_names() -> tuple[str, ...]:
     """Return the names of all operations, which are also the names of the SQL functions they call."""
-    kinds = (InstallationCalls, InboxCalls, ConversationCalls, SessionCalls, OperatorCalls)
+    kinds = (InstallationCalls, InboxCalls, ConversationCalls, SessionCalls, OperatorCalls, ApiKeyCalls)
     return tuple(sorted(name for kind in kinds for name in vars(kind) if not name.startswith("_")))
