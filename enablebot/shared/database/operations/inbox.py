@@ -5,6 +5,7 @@ from typing import Literal
 from uuid import UUID
 
 from enablebot.shared.database.models import (
+    ClaimedDocumentRow,
     ClaimedEventRow,
     EventKind,
     EventOutcome,
@@ -75,6 +76,19 @@ class InboxCalls(Calls):
         claimed = await self._call("claim_urgent_events", worker=worker, limit=limit, lease_seconds=lease_seconds)
         return [ClaimedEventRow.model_validate(row) for row in claimed]
 
+    async def claim_documents(
+        self, *, worker: str, limit: int, tenant_cap: int, lease_seconds: int
+    ) -> list[ClaimedDocumentRow]:
+        """Claim up to `limit` documents to be read, of workspaces first of which least is being read.
+
+        No tenant holds more than `tenant_cap` over all workers; a paused one's are read, too. Attempts, leases and the
+        last word are as for events.
+        """
+        claimed = await self._call(
+            "claim_documents", worker=worker, limit=limit, tenant_cap=tenant_cap, lease_seconds=lease_seconds
+        )
+        return [ClaimedDocumentRow.model_validate(row) for row in claimed]
+
     async def renew_leases(
         self, *, tenant_ids: Sequence[UUID], ids: Sequence[int], tokens: Sequence[UUID], lease_seconds: int
     ) -> list[bool]:
@@ -117,7 +131,7 @@ class InboxCalls(Calls):
     async def get_inbox_depth(self) -> InboxDepthRow:
         """Count unfinished events of all tenants by state; `oldest_seconds` is the longest wait among them.
 
-        What is held for a paused workspace does not count as waiting.
+        What is held for a paused workspace does not count as waiting; documents are counted apart.
         """
         return InboxDepthRow.model_validate(await self._call("get_inbox_depth"))
 
@@ -129,8 +143,8 @@ class InboxCalls(Calls):
     async def replay_event(self, *, tenant_id: UUID, id: int, actor: str) -> ReplayedRow:  # noqa: A002 - as the column
         """Put an event set aside back into its lane with all its attempts; audited.
 
-        Its failed answer is open again, with the messages that carry it. False once it is not set aside any more, or
-        its content is gone.
+        Its failed answer is open again, with the messages that carry it; a document waits to be read again. False once
+        it is not set aside any more, or its content is gone.
         """
         return ReplayedRow.model_validate(await self._call("replay_event", tenant_id=tenant_id, id=id, actor=actor))
 

@@ -51,7 +51,7 @@ begin
     set state = 'held'
     where i.tenant_id = v_tenant.id and i.id = any (array(
       select h.id from inbox h
-      where h.tenant_id = v_tenant.id and h.state = 'ready' and h.kind not in ('stop', 'delete', 'lifecycle')
+      where h.tenant_id = v_tenant.id and h.state = 'ready' and h.kind not in ('stop', 'delete', 'lifecycle', 'document')
       order by h.available_at, h.id
       limit 1000
       for update skip locked));
@@ -227,7 +227,7 @@ begin
     with recursive heads as (
       (select i.tenant_id, i.available_at, false as is_wrapped
        from inbox i
-       where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle') and i.tenant_id > v_start
+       where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle', 'document') and i.tenant_id > v_start
        order by i.tenant_id, i.available_at, i.id
        limit 1)
       union all
@@ -236,7 +236,7 @@ begin
       cross join lateral (
         select i.tenant_id, i.available_at
         from inbox i
-        where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle') and i.tenant_id > h.tenant_id
+        where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle', 'document') and i.tenant_id > h.tenant_id
         order by i.tenant_id, i.available_at, i.id
         limit 1
       ) n
@@ -244,7 +244,7 @@ begin
     wrapped as (
       (select i.tenant_id, i.available_at
        from inbox i
-       where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle') and i.tenant_id <= v_start
+       where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle', 'document') and i.tenant_id <= v_start
        order by i.tenant_id, i.available_at, i.id
        limit 1)
       union all
@@ -253,7 +253,7 @@ begin
       cross join lateral (
         select i.tenant_id, i.available_at
         from inbox i
-        where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle')
+        where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle', 'document')
           and i.tenant_id > w.tenant_id and i.tenant_id <= v_start
         order by i.tenant_id, i.available_at, i.id
         limit 1
@@ -269,7 +269,7 @@ begin
       select count(*) from (
         select from inbox c
         where c.tenant_id = a.tenant_id and c.state = 'claimed' and c.lease_until > v_now
-          and c.kind not in ('stop', 'delete', 'lifecycle')
+          and c.kind not in ('stop', 'delete', 'lifecycle', 'document')
         order by c.lease_until
         limit p_tenant_cap
       ) c)
@@ -313,7 +313,7 @@ begin
       -- What another transaction holds is passed by, never waited for.
       select i.ctid as row
       from inbox i
-      where i.tenant_id = t.tenant_id and i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle')
+      where i.tenant_id = t.tenant_id and i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle', 'document')
         and i.available_at <= v_now
       order by i.available_at, i.id
       -- Counted now that nobody else claims from this tenant.
@@ -321,7 +321,7 @@ begin
         select count(*) from (
           select from inbox c
           where c.tenant_id = t.tenant_id and c.state = 'claimed' and c.lease_until > v_now
-            and c.kind not in ('stop', 'delete', 'lifecycle')
+            and c.kind not in ('stop', 'delete', 'lifecycle', 'document')
           order by c.lease_until
           limit p_tenant_cap
         ) c))

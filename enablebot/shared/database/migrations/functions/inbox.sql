@@ -163,6 +163,9 @@ create or replace function enablebot.inner_drop_waiting(p_tenant_ids uuid[], p_r
 language plpgsql security definer
 set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
+declare
+  v_tenants uuid[];
+  v_documents text[];
 begin
   perform from lanes l where l.tenant_id = any (p_tenant_ids) and l.live > 0 order by l.tenant_id, l.lane for update;
   perform from inbox i
@@ -175,7 +178,7 @@ begin
         claim_token = null, lease_until = null
     where i.tenant_id = any (p_tenant_ids) and i.state in ('ready', 'queued', 'held', 'claimed')
       and not (i.kind in ('lifecycle', 'stop') and i.lane is null)
-    returning i.tenant_id, i.id, i.lane
+    returning i.tenant_id, i.id, i.lane, i.kind, i.event_key
   ),
   left_lanes as (
     update lanes l
@@ -188,8 +191,18 @@ begin
     set state = 'dropped', reason = p_reason, text = null, data_key_id = null, finished_at = clock_timestamp()
     from dropped d
     where a.tenant_id = d.tenant_id and a.event_id = d.id and a.state = 'open'
+  ),
+  forgotten as (
+    delete from event_bodies b using dropped d where b.tenant_id = d.tenant_id and b.event_id = d.id
   )
-  delete from event_bodies b using dropped d where b.tenant_id = d.tenant_id and b.event_id = d.id;
+  select array_agg(d.tenant_id order by d.event_key), array_agg(d.event_key order by d.event_key)
+  into v_tenants, v_documents
+  from dropped d where d.kind = 'document';
+  if v_documents is not null then
+    perform enablebot.inner_fail_documents(
+      v_tenants, v_documents,
+      'The app was removed from the workspace before this was read. Add the app again, then re-index the document.');
+  end if;
   -- Set aside for somebody to replay: nobody is left to.
   delete from event_bodies b
   using inbox i
@@ -208,19 +221,29 @@ begin
   return jsonb_build_object(
     'asked_at', clock_timestamp(),
     'ready', (
-      select count(*) from inbox i where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle')) + (
+      select count(*) from inbox i
+      where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle', 'document')) + (
       select count(*) from inbox i where i.state = 'ready' and i.kind in ('stop', 'delete', 'lifecycle')),
     'held', (select count(*) from inbox i where i.state = 'held'),
     'paused', (select count(*) from tenants t where t.status = 'paused'),
-    'queued', (select count(*) from inbox i where i.state = 'queued'),
-    'claimed', (select count(*) from inbox i where i.state = 'claimed'),
+    'queued', (select count(*) from inbox i where i.state = 'queued' and i.kind <> 'document'),
+    'claimed', (select count(*) from inbox i where i.state = 'claimed' and i.kind <> 'document'),
     'set_aside', (select count(*) from inbox i where i.state = 'set_aside'),
+    -- Many documents at once take their time; nobody's question waits for them.
+    'documents_waiting', (
+      select count(*) from inbox i where i.state = 'ready' and i.kind = 'document') + (
+      select count(*) from inbox i where i.state = 'queued' and i.kind = 'document'),
+    'documents_claimed', (select count(*) from inbox i where i.state = 'claimed' and i.kind = 'document'),
+    'oldest_document_seconds', coalesce(extract(epoch from clock_timestamp() - least(
+      (select min(coalesce(i.replayed_at, i.received_at)) from inbox i where i.state = 'ready' and i.kind = 'document'),
+      (select min(coalesce(i.replayed_at, i.received_at)) from inbox i
+       where i.state = 'claimed' and i.kind = 'document'))), 0),
     'oldest_seconds', coalesce(extract(epoch from clock_timestamp() - least(
       (select min(i.received_at) from inbox i
-       where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle')),
+       where i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle', 'document')),
       (select min(i.received_at) from inbox i where i.state = 'ready' and i.kind in ('stop', 'delete', 'lifecycle')),
-      (select min(i.received_at) from inbox i where i.state = 'queued'),
-      (select min(i.received_at) from inbox i where i.state = 'claimed'))), 0)
+      (select min(i.received_at) from inbox i where i.state = 'queued' and i.kind <> 'document'),
+      (select min(i.received_at) from inbox i where i.state = 'claimed' and i.kind <> 'document'))), 0)
   );
 end
 $$;

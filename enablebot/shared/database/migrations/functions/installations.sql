@@ -319,10 +319,12 @@ begin
 
   -- Out of the claims' way; what becomes ready from now on is held when a claim meets it.
   perform from inbox i
-  where i.tenant_id = any (v_tenants) and i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle')
+  where i.tenant_id = any (v_tenants) and i.state = 'ready'
+    and i.kind not in ('stop', 'delete', 'lifecycle', 'document')
   order by i.tenant_id, i.id for update;
   update inbox i set state = 'held'
-  where i.tenant_id = any (v_tenants) and i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle');
+  where i.tenant_id = any (v_tenants) and i.state = 'ready'
+    and i.kind not in ('stop', 'delete', 'lifecycle', 'document');
 
   perform enablebot.inner_append_audit(p_tenant_id, p_actor, 'installation.pause', p_tenant_id::text, p_reason, null);
   return jsonb_build_object('paused', true);

@@ -38,10 +38,13 @@ set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 declare
   v_lane text;
+  v_kind text;
+  v_key text;
   v_live int := 1;
+  v_is_possible boolean;
 begin
   perform enablebot.work_for(array[p_tenant_id]);
-  select i.lane into v_lane
+  select i.lane, i.kind, i.event_key into v_lane, v_kind, v_key
   from inbox i where i.tenant_id = p_tenant_id and i.id = p_id and i.state = 'set_aside';
   if not found then
     return jsonb_build_object('replayed', false);
@@ -49,7 +52,17 @@ begin
   -- The lane before the event, as everywhere; whoever replays the same event meanwhile is waited for.
   perform from lanes l where l.tenant_id = p_tenant_id and l.lane = v_lane for update;
   perform from inbox i where i.tenant_id = p_tenant_id and i.id = p_id and i.state = 'set_aside' for update;
-  if not found or not exists (select from event_bodies b where b.tenant_id = p_tenant_id and b.event_id = p_id) then
+  if not found then
+    return jsonb_build_object('replayed', false);
+  end if;
+  -- A document's event has no body: what it is about is the document, which waits to be read again.
+  if v_kind = 'document' then
+    v_is_possible := enablebot.inner_requeue_document(
+      p_tenant_id, split_part(v_key, ':', 2)::uuid, split_part(v_key, ':', 3)::int);
+  else
+    v_is_possible := exists (select from event_bodies b where b.tenant_id = p_tenant_id and b.event_id = p_id);
+  end if;
+  if not v_is_possible then
     return jsonb_build_object('replayed', false);
   end if;
 

@@ -133,7 +133,7 @@ begin
     -- State by state, so that each count reads its own small index.
     'waiting', (
       select count(*) from inbox i
-      where i.tenant_id = p_tenant_id and i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle'))
+      where i.tenant_id = p_tenant_id and i.state = 'ready' and i.kind not in ('stop', 'delete', 'lifecycle', 'document'))
       + (select count(*) from inbox i where i.tenant_id = p_tenant_id and i.state = 'queued')
       + (select count(*) from inbox i where i.tenant_id = p_tenant_id and i.state = 'held'),
     'answered', (select count(*) from answers a where a.tenant_id = p_tenant_id and a.state = 'complete'),

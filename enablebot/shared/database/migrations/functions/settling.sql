@@ -102,6 +102,8 @@ declare
   v_ended_lanes tid[];
   v_tenants uuid[];
   v_lanes text[];
+  v_unread_tenants uuid[];
+  v_unread text[];
 begin
   -- Lanes first, then events: accepting holds a lane while it adds to it, and must not be waited for with events held.
   select array_agg(d.row order by d.place) into v_lane_rows
@@ -122,15 +124,18 @@ begin
 
   -- In key order, each once however often it is named.
   select array_agg(h.place), array_agg(h.row), array_agg(h.outcome), array_agg(h.reason), array_agg(h.delay),
-         array_agg(h.lane_row) filter (where h.outcome not in ('release', 'retry') and h.lane_row is not null)
-  into v_settled, v_rows, v_outcomes, v_reasons, v_delays, v_ended_lanes
+         array_agg(h.lane_row) filter (where h.outcome not in ('release', 'retry') and h.lane_row is not null),
+         array_agg(h.tenant_id) filter (where h.kind = 'document' and h.outcome = 'set_aside'),
+         array_agg(h.event_key) filter (where h.kind = 'document' and h.outcome = 'set_aside')
+  into v_settled, v_rows, v_outcomes, v_reasons, v_delays, v_ended_lanes, v_unread_tenants, v_unread
   from (
-    select distinct on (i.row) i.row, s.place, s.reason, s.delay, s.lane_row,
+    select distinct on (i.row) i.row, i.kind, i.event_key, s.tenant_id, s.place, s.reason, s.delay, s.lane_row,
            -- A person who waits is told, by one claim more than the three that others have, that nothing came of it.
            case
              when s.outcome = 'retry' and i.attempts >= 3 then 'set_aside'
              when s.outcome = 'lost' then case
-               when i.attempts < 3 or (i.attempts = 3 and i.kind in ('mention', 'message', 'interaction')) then 'retry'
+               when i.attempts < 3 then 'retry'
+               when i.attempts = 3 and i.kind in ('mention', 'message', 'interaction', 'document') then 'retry'
                else 'set_aside'
              end
              else s.outcome
@@ -142,7 +147,7 @@ begin
       order by u.tenant_id, u.id, u.place
     ) s
     cross join lateral (
-      select i.ctid as row, i.attempts, i.kind
+      select i.ctid as row, i.attempts, i.kind, i.event_key
       from inbox i
       where i.tenant_id = s.tenant_id and i.id = s.id and i.claim_token = s.token
       for update
@@ -153,6 +158,11 @@ begin
     return '{}';
   end if;
   perform enablebot.inner_write_settled(v_rows, v_outcomes, v_reasons, v_delays);
+  if v_unread is not null then
+    perform enablebot.inner_fail_documents(
+      v_unread_tenants, v_unread,
+      'EnableBot could not read this document, for reasons on its side. Whoever runs it is told and can try it again.');
+  end if;
 
   select array_agg(b.row) into v_bodies
   from unnest(v_settled, v_outcomes) as s (place, outcome)
@@ -180,6 +190,25 @@ begin
       ) q));
   end if;
   return v_settled;
+end
+$$;
+
+-- Documents whose events, named by their keys, came to their end unread: people are shown that, and why. Where a worker
+-- has said already why it failed, that stands.
+create or replace function enablebot.inner_fail_documents(p_tenant_ids uuid[], p_event_keys text[], p_reason text)
+returns void
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp
+as $$
+begin
+  perform enablebot.inner_fail_document(d.tenant_id, d.document_id, d.version, p_reason)
+  from (
+    select e.tenant_id, split_part(e.event_key, ':', 2)::uuid as document_id,
+           split_part(e.event_key, ':', 3)::int as version
+    from unnest(p_tenant_ids, p_event_keys) as e (tenant_id, event_key)
+    -- In key order, as everybody who locks more than one.
+    order by 1, 2, 3
+  ) d;
 end
 $$;
 
@@ -285,7 +314,8 @@ $$;
 
 revoke all on function
   enablebot.inner_write_settled, enablebot.inner_write_ended, enablebot.inner_write_ready, enablebot.inner_settle,
-  enablebot.inner_rescue, enablebot.inner_write_lease, enablebot.renew_leases, enablebot.settle_events from public;
+  enablebot.inner_fail_documents, enablebot.inner_rescue, enablebot.inner_write_lease, enablebot.renew_leases,
+  enablebot.settle_events from public;
 grant execute on function enablebot.inner_rescue to enablebot_router;
 grant execute on function enablebot.renew_leases, enablebot.settle_events to enablebot_api;
 
