@@ -8,6 +8,10 @@ EnableBotError
 ├── NotFound                  404
 ├── Conflict                  409
 ├── TooLarge                  413
+├── FileEmpty                 422
+├── UnsupportedFormat         415  not a kind of document we read; the message says what to do with it
+├── OverQuota                 409  the workspace keeps as many documents as it may
+├── OriginalUnreachable       503  a document's bytes lie where we cannot reach them
 ├── DatabaseError             503
 │   ├── DatabaseUnavailable   503  connection lost, timeout, starting up: try again
 │   ├── SchemaMissing         503  schema or function absent or too old: migrate
@@ -98,6 +102,26 @@ class Conflict(EnableBotError):
 class TooLarge(EnableBotError):
     code = "too_large"
     status = 413
+
+
+class FileEmpty(EnableBotError):
+    code = "file_empty"
+    status = 422
+
+
+class UnsupportedFormat(EnableBotError):
+    code = "unsupported_format"
+    status = 415
+
+
+class OverQuota(EnableBotError):
+    code = "over_quota"
+    status = 409
+
+
+class OriginalUnreachable(EnableBotError):
+    code = "original_unreachable"
+    status = 503
 
 
 class DatabaseError(EnableBotError):

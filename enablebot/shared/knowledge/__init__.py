@@ -1,0 +1,1 @@
+"""What a workspace knows: documents kept and found."""
