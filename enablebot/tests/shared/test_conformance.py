@@ -136,6 +136,7 @@ async def whole_life(database: Database) -> None:
     await questions(database)
     await second_thoughts(database)
     await pause_and_return(database)
+    await callers(database)
     await aftermath(database)
 
 
@@ -287,6 +288,37 @@ async def answer(database: Database, event: ClaimedEventRow) -> None:
     assert (again.is_new, again.answer.id, again.answer.text) == (False, answer_id, ALL_BYTES)
     assert [(reply.state, reply.ts) for reply in again.answer.replies] == [("open", "1800000000.000200")]
     await finish(database, event, answer_id, state="complete")
+
+
+async def callers(database: Database) -> None:
+    """Somebody gets a key of the REST API, repeats a request with it, and loses it again."""
+    key, hash_, name_hash = UUID(int=700), ALL_BYTES[:32], ALL_BYTES[32:64]
+    await database.create_api_key(
+        tenant_id=ACME, id=key, key_hash=hash_, name='odd "name"', scopes=["search"], expires_at=THEN, actor="cli"
+    )
+    found = await database.find_api_key(key_hash=hash_)
+    assert found is not None
+    assert (found.tenant_id, found.state, found.scopes) == (ACME, "living", ("search",))
+    assert await database.find_api_key(key_hash=name_hash) is None
+
+    request = {"tenant_id": ACME, "api_key_id": key, "name_hash": name_hash, "token": UUID(int=701)}
+    other = {**request, "token": UUID(int=702)}
+    assert (await database.begin_api_request(**request, lease_seconds=60)).outcome == "new"  # type: ignore[arg-type]
+    assert (await database.begin_api_request(**other, lease_seconds=60)).outcome == "under_way"  # type: ignore[arg-type]
+    assert (await database.give_up_api_request(**request)).ended  # type: ignore[arg-type]
+    assert (await database.begin_api_request(**other, lease_seconds=60)).outcome == "new"  # type: ignore[arg-type]
+    answer = {"fingerprint": hash_, "status": 202, "response": ALL_BYTES, "data_key_id": KEY}
+    assert not (await database.finish_api_request(**request, **answer)).ended  # type: ignore[arg-type]
+    assert (await database.finish_api_request(**other, **answer)).ended  # type: ignore[arg-type]
+    told = await database.begin_api_request(**request, lease_seconds=60)  # type: ignore[arg-type]
+    assert (told.outcome, told.status, told.fingerprint, told.response) == ("answered", 202, hash_, ALL_BYTES)
+    assert (await database.prune_api_requests(hours=24, limit=10)).requests == 0
+
+    assert not (await database.revoke_api_key(tenant_id=OTHER, id=key, actor="cli")).revoked
+    assert (await database.revoke_api_key(tenant_id=ACME, id=key, actor="cli")).revoked
+    assert [(row.id, row.state, row.expires_at) for row in await database.list_api_keys(tenant_id=ACME)] == [
+        (key, "revoked", THEN)
+    ]
 
 
 async def aftermath(database: Database) -> None:

@@ -51,7 +51,11 @@ async def test_the_router_has_no_way_into_content(admin: Admin) -> None:
           and (has_table_privilege('enablebot_router', c.oid, 'select, insert, update, delete')
             or has_any_column_privilege('enablebot_router', c.oid, 'select, insert, update'))""")
     names = {row["relname"] for row in reachable}
-    assert names == {"tenants", "oauth_states", "sessions", "inbox", "dedupe_keys"}
+    assert names == {"tenants", "oauth_states", "sessions", "inbox", "dedupe_keys", "api_keys", "api_requests"}
+    # Whose request and when, never what was answered.
+    assert not await admin.fetchval(
+        "select has_column_privilege('enablebot_router', 'enablebot.api_requests', 'response', 'select')"
+    )
     assert not names & _CONTENT_TABLES
 
 

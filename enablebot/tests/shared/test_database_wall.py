@@ -31,6 +31,8 @@ TENANT_TABLES = (
     "replies",
     "audit",
     "audit_heads",
+    "api_keys",
+    "api_requests",
 )
 _REFUSED = asyncpg.InsufficientPrivilegeError
 _MALFORMED = ("not-a-list", "{not-a-uuid}", "{00000000-0000-0000-0000-00000000000}", "[]", "{{}")

@@ -6,7 +6,7 @@ import asyncpg
 
 Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-# Policies that are not bound to a tenant. Each has its reason above it in 002_raise_tenant_wall.sql.
+# Policies that are not bound to a tenant. Each has its reason above it in its migration.
 OPEN_POLICIES = {
     "schema_migrations": {"migrations_select", "migrations_insert"},
     "schema_functions": {"migrations_select", "migrations_insert", "migrations_update"},
@@ -15,6 +15,8 @@ OPEN_POLICIES = {
     "sessions": {"router_select", "router_update", "router_delete"},
     "inbox": {"router_select", "router_update", "router_delete"},
     "dedupe_keys": {"router_select", "router_delete"},
+    "api_keys": {"router_select", "router_update"},
+    "api_requests": {"router_select", "router_delete"},
 }
 
 _FINDERS = {

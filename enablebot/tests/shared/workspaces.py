@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -215,6 +216,23 @@ async def finish(
     await database.finish_answer(**of_answer(workspace, event, answer_id), **values)
 
 
+async def add_api_key(database: Database, workspace: Workspace, **changes: Any) -> UUID:
+    """Make an API key for a workspace and return its id."""
+    id_ = uuid4()
+    values: dict[str, Any] = {
+        "tenant_id": workspace.tenant_id,
+        "id": id_,
+        "key_hash": sha256(id_.bytes).digest(),
+        "name": "a script",
+        "scopes": ["search"],
+        "expires_at": None,
+        "actor": "U1",
+        **changes,
+    }
+    await database.create_api_key(**values)
+    return id_
+
+
 async def add_lived_in(database: Database) -> Workspace:
     """Return a workspace that has at least one row in every table that belongs to tenants."""
     workspace = await add_installed(database)
@@ -232,6 +250,13 @@ async def add_lived_in(database: Database) -> Workspace:
         role="admin",
         idle_seconds=1800,
         absolute_seconds=43200,
+    )
+    await database.begin_api_request(
+        tenant_id=workspace.tenant_id,
+        api_key_id=await add_api_key(database, workspace),
+        name_hash=b"\x01" * 32,
+        token=uuid4(),
+        lease_seconds=60,
     )
     return workspace
 
