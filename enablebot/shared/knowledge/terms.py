@@ -1,0 +1,245 @@
+"""Text cut into terms, and terms weighed: the part of BM25 that a passage carries with it.
+
+Words are stemmed by their script; compounds such as CVE-2023-45142, --dry-run or user@host stay whole beside their
+parts; scripts without spaces, as Chinese and Japanese, and Korean, whose words carry their grammar with them, are cut
+into pairs of characters. There is no list of stop words: what every passage has weighs next to nothing by itself.
+
+The reader's child imports this behind its walls: nothing here opens a file, imports late, or needs Pydantic.
+"""
+
+import re
+import threading
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import pairwise
+from uuid import UUID
+
+import Stemmer
+
+# Okapi BM25 as Lucene has it. The average length is a constant: with the real one every passage would have to be
+# weighed again whenever a document comes or goes.
+_K1 = 1.2
+_B = 0.75
+_AVERAGE_LENGTH = 250
+
+# Term ids are dimensions of a sparsevec, which may have no more; it holds 16,000 of them at once.
+DIMENSIONS = 1_000_000_000
+_MOST_TERMS = 16_000
+_LONGEST_TERM = 64
+
+_SPACELESS = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
+    "\u1100-\u11ff\u3130-\u318f\uac00-\ud7af"  # Hangul
+    "\u3005-\u3007\u3040-\u30fa\u30fc-\u30ff\u31f0-\u31ff"  # kana
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
+)
+_SPACELESS_LETTER = re.compile(f"[{_SPACELESS}]")
+_HAN = re.compile("[\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_CHUNK = re.compile(rf"[{_SPACELESS}]+|[^\s{_SPACELESS}]+")
+
+# Vowel signs and the like are part of their word, although Python does not count them as letters.
+_LETTER = "\\w\u0300-\u036f\u0900-\u0963\u0966-\u0dff\u0f00-\u0fff"
+_JOINT = "-.,'@:/\\\\+&~="
+_COMPOUND = re.compile(rf"[{_LETTER}]+(?:[{_JOINT}]+[{_LETTER}]+)*")
+_PART = re.compile(rf"(?:(?!_)[{_LETTER}])+")
+_SEGMENT = re.compile(r"[@/\\:=]+")
+_PREFIX = re.compile(r"(?:^|[^-./~])(--?|\.|~?/|\.\.?/)$")
+_SUFFIX = re.compile(r"\+\+|#(?![#\w])")
+_HYPHENATED = re.compile(r"[^\W_]+(?:-[^\W_]+){1,2}")
+_NUMERIC = re.compile(r"[\d\W]+")
+_GROUPED = re.compile(r"\d{1,3}(?:[.,']\d{3})+")
+_VERSION = re.compile(r"v\d+(?:[.-]\w+)+")
+_AMOUNT = re.compile(r"(\d+)([a-z]{1,3})")
+_HUMP = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+# Points and marks that change nothing about what a word is; hyphens and apostrophes of every kind.
+_PLAIN = str.maketrans(
+    {
+        **dict.fromkeys([0x00AD, 0x200C, 0x200D, 0x2060, 0xFEFF, 0x0640, 0x0670, *range(0x064B, 0x0660)]),
+        **dict.fromkeys([*range(0x0591, 0x05BE), 0x05BF, 0x05C1, 0x05C2, 0x05C4, 0x05C5, 0x05C7]),
+        **dict.fromkeys([0x2010, 0x2011, 0x2012, 0x2212], "-"),
+        **dict.fromkeys([0x2018, 0x2019, 0x02BC, 0x00B4, 0x0060], "'"),
+        **dict.fromkeys([0x2013, 0x2014, 0x2026, 0x200B, 0x2022], " "),
+    }
+)
+_UNMARKED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"})
+_MARKS = re.compile("[\u0300-\u036f]+")
+
+# The first letter's script says whose stemmer; Latin letters are taken for English.
+_STEMMERS = (
+    ("\u0370", "\u03ff", "greek"),
+    ("\u0400", "\u052f", "russian"),
+    ("\u0531", "\u0587", "armenian"),
+    ("\u0600", "\u06ff", "arabic"),
+    ("\u0900", "\u097f", "hindi"),
+    ("\u0b80", "\u0bff", "tamil"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A text's terms as ids in order, each with its weight; `count` is how many terms it has, repeated ones too."""
+
+    ids: tuple[int, ...]
+    weights: tuple[float, ...]
+    count: int
+
+
+class _Stemmers(threading.local):
+    """PyStemmer's stemmers must not be shared between threads."""
+
+    def __init__(self) -> None:
+        self.english = Stemmer.Stemmer("english", 0)
+        self.by_script = tuple((first, last, Stemmer.Stemmer(name, 0)) for first, last, name in _STEMMERS)
+
+
+_stemmers = _Stemmers()
+
+
+def cut(text: str) -> list[str]:
+    """Return a text's terms in their order, repeated ones too; any text at all, in time that grows with its length."""
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_PLAIN)
+    terms: list[str] = []
+    for chunk in _CHUNK.findall(plain):
+        terms += _terms(chunk) if len(chunk) <= _LONGEST_TERM else _cut_chunk(chunk)
+    return terms
+
+
+def term_id(tenant_id: UUID, term: str) -> int:
+    """Return the number of a term in one workspace: another workspace has another number for the same term."""
+    digest = blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8, key=tenant_id.bytes).digest()
+    return int.from_bytes(digest, "little") % DIMENSIONS + 1
+
+
+def weigh(tenant_id: UUID, text: str) -> Weighed:
+    """Return what a passage carries of BM25, all but the rarity of its terms: tf·(k1+1) / (tf + k1·(1-b+b·dl/avg))."""
+    terms = cut(text)
+    norm = _K1 * (1 - _B + _B * len(terms) / _AVERAGE_LENGTH)
+    counts = _count(tenant_id, terms)
+    weights = tuple(round(tf * (_K1 + 1) / (tf + norm), 4) for tf in counts.values())
+    return Weighed(tuple(counts), weights, len(terms))
+
+
+def weigh_question(tenant_id: UUID, text: str) -> Weighed:
+    """Return a question's terms, each weighing as often as it is said; the search multiplies by their rarity."""
+    terms = cut(text)
+    counts = _count(tenant_id, terms)
+    return Weighed(tuple(counts), tuple(map(float, counts.values())), len(terms))
+
+
+def _count(tenant_id: UUID, terms: list[str]) -> dict[int, int]:
+    """Count terms by id, in order of their ids; two terms of one id, once in a billion, count as one."""
+    counts: Counter[int] = Counter()
+    for term, count in Counter(terms).most_common(_MOST_TERMS):
+        counts[term_id(tenant_id, term)] += count
+    return dict(sorted(counts.items()))
+
+
+@lru_cache(maxsize=16_384)
+def _terms(chunk: str) -> tuple[str, ...]:
+    return tuple(_cut_chunk(chunk))
+
+
+def _cut_chunk(chunk: str) -> Iterator[str]:
+    """Cut what stands between two spaces, or between two scripts."""
+    if _is_spaceless(chunk[0]):
+        yield from _pairs(chunk)
+        return
+    for match in _COMPOUND.finditer(chunk):
+        body = match.group()
+        prefix = _PREFIX.search(chunk, max(0, match.start() - 4), match.start())
+        suffix = _SUFFIX.match(chunk, match.end())
+        if body.isalpha() and prefix is None and suffix is None:
+            yield from _words(body)
+        else:
+            yield from _cut_compound(body, prefix.group(1) if prefix else "", suffix.group() if suffix else "")
+
+
+def _cut_compound(body: str, prefix: str, suffix: str) -> Iterator[str]:
+    """Cut something like `user@host`, `v1.2.3`, `--dry-run` or `C++` into itself and what it is made of."""
+    name = _fold(body)
+    if name.endswith("'s"):
+        name, body = name[:-2], body[:-2]
+    parts = _PART.findall(body)
+    if suffix and len(name) <= 3:
+        # The letter alone would find C, C# and C++ alike.
+        yield name + suffix
+        return
+    if prefix:
+        yield (prefix + name)[:_LONGEST_TERM]
+    if len(parts) == 1 and parts[0] == body:
+        yield from _words(body)
+        if amount := _AMOUNT.fullmatch(name):
+            yield from amount.groups()
+        return
+    if "'" in name and name.replace("'", "").isalpha():
+        # l'été, don't, rock'n'roll: what an apostrophe cuts off is no word.
+        for part in parts:
+            if len(part) > 2:
+                yield from _words(part)
+        return
+    yield name[:_LONGEST_TERM]
+    if _NUMERIC.fullmatch(name):
+        if _GROUPED.fullmatch(name):
+            yield "".join(filter(str.isdigit, name))
+        else:
+            yield from (part for part in parts if len(part) >= 4)
+        return
+    if _VERSION.fullmatch(name):
+        yield name[1:_LONGEST_TERM]
+    if _HYPHENATED.fullmatch(name):
+        # E-mail is email, IL-6 is IL6.
+        yield _stem(name.replace("-", ""))
+    segments = _SEGMENT.split(name)
+    if len(segments) > 1:
+        yield from (segment[:_LONGEST_TERM] for segment in segments if len(_PART.findall(segment)) > 1)
+    for part in parts:
+        if len(part) > 1 or not part.isascii():
+            yield from _words(part)
+
+
+def _words(word: str) -> Iterator[str]:
+    """Return a word's stem, and those of its humps: parseConfig is also parse and config."""
+    yield _stem(_fold(word))
+    if len(word) <= _LONGEST_TERM and word.isascii() and not (word.islower() or word.isupper() or word.istitle()):
+        humps = _HUMP.split(word)
+        if len(humps) > 1:
+            yield from (_stem(hump.casefold()) for hump in humps if len(hump) > 1)
+
+
+def _fold(word: str) -> str:
+    """Return a word without case and accents; marks that are no accents stay."""
+    folded = word.casefold()
+    if folded.isascii():
+        return folded
+    return _MARKS.sub("", unicodedata.normalize("NFD", folded)).translate(_UNMARKED)
+
+
+def _stem(word: str) -> str:
+    if len(word) > _LONGEST_TERM:
+        return word[:_LONGEST_TERM]
+    if word.isascii():
+        return _stemmers.english.stemWord(word)
+    word = unicodedata.normalize("NFC", word)
+    for first, last, stemmer in _stemmers.by_script:
+        if first <= word[0] <= last:
+            return stemmer.stemWord(word)
+    return word
+
+
+def _pairs(run: str) -> Iterator[str]:
+    """Return each two neighbours, and each Chinese character by itself, which may be a word of its own."""
+    if len(run) == 1:
+        yield run
+        return
+    for first, second in pairwise(run):
+        yield first + second
+    yield from _HAN.findall(run)
+
+
+def _is_spaceless(letter: str) -> bool:
+    return letter > "\u0dff" and _SPACELESS_LETTER.match(letter) is not None
