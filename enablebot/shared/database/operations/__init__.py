@@ -2,6 +2,7 @@
 
 from enablebot.shared.database.operations.api_keys import ApiKeyCalls
 from enablebot.shared.database.operations.conversations import ConversationCalls
+from enablebot.shared.database.operations.documents import DocumentCalls
 from enablebot.shared.database.operations.inbox import InboxCalls
 from enablebot.shared.database.operations.installations import InstallationCalls
 from enablebot.shared.database.operations.operators import OperatorCalls
@@ -10,7 +11,7 @@ from enablebot.shared.database.operations.sessions import SessionCalls
 __all__ = ["Database", "operation_names"]
 
 
-class Database(InstallationCalls, InboxCalls, ConversationCalls, SessionCalls, OperatorCalls, ApiKeyCalls):
+class Database(InstallationCalls, InboxCalls, ConversationCalls, SessionCalls, OperatorCalls, ApiKeyCalls, DocumentCalls):
     """EnableBot's database. Each method is one call, one transaction; errors are DatabaseError and its kinds."""
 
 
