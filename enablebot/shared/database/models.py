@@ -3,7 +3,7 @@
 import binascii
 from base64 import b64decode
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -391,59 +391,3 @@ class ApiRequestRow(Row):
 
 class PrunedRequestsRow(Row):
     requests: int
-
-
-class StagedRow(Row):
-    """`gone` when the document or this version of it is: its reader may stop."""
-
-    gone: bool
-
-
-class PassageRow(Row):
-    """A passage as it stands in its document."""
-
-    position: int
-    text: str
-    heading: tuple[str, ...]
-    place: dict[str, Any]
-    tokens: int
-
-
-class RankedPassageRow(Row):
-    """A passage that was found; `words` and `meaning` are what `score` was made of, where they were compared."""
-
-    document_id: UUID
-    version: int
-    position: int
-    name: str
-    title: str
-    text: str
-    heading: tuple[str, ...]
-    place: dict[str, Any]
-    score: float
-    words: float | None
-    meaning: float | None
-
-
-class RankedRow(Row):
-    """What a search found, best first; of the workspace's `passages`, `embedded` have a vector of the model asked for."""
-
-    found: tuple[RankedPassageRow, ...]
-    passages: int
-    embedded: int | None
-
-
-class PassageTextRow(Row):
-    """What is embedded of a passage: its document's title, its headings and its text."""
-
-    id: int
-    document_id: UUID
-    version: int
-    title: str
-    heading: tuple[str, ...]
-    text: str
-
-
-class UnembeddedRow(Row):
-    tenant_id: UUID
-    passages: int

@@ -6,14 +6,8 @@ from uuid import UUID
 
 import orjson
 
-from enablebot.shared.database.models import (
-    PassageRow,
-    PassageTextRow,
-    RankedRow,
-    StagedRow,
-    UnembeddedRow,
-)
 from enablebot.shared.database.operations.call import Calls
+from enablebot.shared.database.passage_rows import PassageRow, PassageTextRow, RankedRow, StagedRow, UnembeddedRow
 
 # Dimensions of a sparsevec: as many as it may have. Term ids are among them.
 _DIMENSIONS = 1_000_000_000
