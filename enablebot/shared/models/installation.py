@@ -10,8 +10,10 @@ REQUIRED_SCOPES: tuple[str, ...] = (
     "app_mentions:read",
     "assistant:write",
     "channels:history",
+    "channels:read",
     "chat:write",
     "groups:history",
+    "groups:read",
     "im:history",
     "mpim:history",
 )

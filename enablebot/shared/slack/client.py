@@ -271,6 +271,26 @@ class SlackClient:
         messages = answer.get("messages")
         return [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
 
+    async def own_conversations(
+        self, *, cursor: str | None = None, limit: int = 200
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """One page of the channels this token's bot is in, archived ones left out, and the cursor of the next."""
+        answer = await self._get(
+            "users.conversations",
+            {
+                "types": "public_channel,private_channel",
+                "exclude_archived": "true",
+                "limit": str(limit),
+                "cursor": cursor,
+            },
+        )
+        channels, more = answer.get("channels"), answer.get("response_metadata")
+        following = more.get("next_cursor") if isinstance(more, dict) else None
+        return (
+            [channel for channel in channels if isinstance(channel, dict)] if isinstance(channels, list) else [],
+            following if isinstance(following, str) and following else None,
+        )
+
     async def set_status(self, *, channel: str, thread_ts: str, status: SessionStatus) -> None:
         """Show in the thread whether the agent works; `processing` lasts until changed, at most an hour."""
         await self._post("agents.sessions.setStatus", {"channel_id": channel, "thread_ts": thread_ts, "status": status})

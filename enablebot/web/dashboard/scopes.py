@@ -53,6 +53,16 @@ _WORDS: Mapping[str, ScopeWords] = {
             "Follow its threads in group messages it is part of",
             "In group messages, every follow-up needs a new mention.",
         ),
+        ScopeWords(
+            "channels:read",
+            "Know the names of the public channels it was invited to",
+            "In the dashboard, public channels have to be named by their ids.",
+        ),
+        ScopeWords(
+            "groups:read",
+            "Know the names of the private channels it was invited to",
+            "In the dashboard, private channels have to be named by their ids.",
+        ),
     )
 }
 
