@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from enablebot import __version__
-from enablebot.commands import audit, checkup, events, keys, local, manifest, schema, tenants
+from enablebot.commands import api_keys, audit, checkup, events, keys, local, manifest, schema, tenants
 from enablebot.commands.terminal import complain
 from enablebot.shared.errors import EnableBotError, SettingsError
 
@@ -34,6 +34,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"EnableBot {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for family in (local, schema, checkup, manifest, keys, tenants, events, audit):
+    for family in (local, schema, checkup, manifest, keys, api_keys, tenants, events, audit):
         family.add_to(commands)
     return parser

@@ -15,6 +15,8 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\beG94[a-z0-9+/_=-]{8,}", MASK),
         (r"786f78[0-9a-f]{10,}", MASK),
         (r"(?:https?://)?hooks\.slack(?:-gov)?\.com/[^\s'\"<>]*", MASK),
+        # A key of our own REST API; how it begins may be said.
+        (r"\b(eb_[0-9a-z]{8})[0-9a-z]{14}_[0-9a-z]{38}", rf"\1{MASK}"),
         # OpenAI, Supabase, signed tokens.
         (r"(?<![a-z0-9])sk-[a-z0-9_-]{8,}", MASK),
         (r"\bsb_secret_[a-z0-9_-]+", MASK),

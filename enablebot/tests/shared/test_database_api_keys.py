@@ -35,15 +35,14 @@ async def globex(database: Database) -> Workspace:
 
 async def actions(admin: Admin, workspace: Workspace) -> list[tuple[str, ...]]:
     rows = await admin.fetch(
-        "select actor, action, object from enablebot.audit where tenant_id = $1 and action like 'api_key.%' order by seq",
+        "select actor, action, object from enablebot.audit "
+        "where tenant_id = $1 and action like 'api_key.%' order by seq",
         workspace.tenant_id,
     )
     return [tuple(row) for row in rows]
 
 
-async def test_a_key_is_found_by_its_hash_with_whose_it_is_and_what_it_may(
-    database: Database, acme: Workspace
-) -> None:
+async def test_a_key_is_found_by_its_hash_with_whose_it_is_and_what_it_may(database: Database, acme: Workspace) -> None:
     id_ = await add_api_key(database, acme, key_hash=HASH, scopes=["search"], name="wiki")
     found = await database.find_api_key(key_hash=HASH)
     assert found is not None
@@ -188,9 +187,7 @@ class Sender:
         return (await self._database.give_up_api_request(**self._named)).ended
 
 
-async def test_of_many_who_send_the_same_one_works_and_all_get_its_answer(
-    database: Database, acme: Workspace
-) -> None:
+async def test_of_many_who_send_the_same_one_works_and_all_get_its_answer(database: Database, acme: Workspace) -> None:
     key = await add_api_key(database, acme)
     senders = [Sender(database, acme, key) for _ in range(8)]
     outcomes = await asyncio.gather(*(sender.begin() for sender in senders))
