@@ -7,6 +7,7 @@ from typing import Any
 
 from enablebot.sandbox.clock import Clock
 from enablebot.sandbox.delivery import AppDelivery
+from enablebot.sandbox.files import Files
 from enablebot.sandbox.ledger import Delivery
 from enablebot.sandbox.manifest import APP_ID, APP_NAME, BOT_EVENTS, VERIFICATION_TOKEN
 from enablebot.sandbox.messages import Message, shown
@@ -18,8 +19,9 @@ _SUBSCRIPTIONS = {"channel": "message.channels", "group": "message.groups", "im"
 class Announcer:
     """Tells the app, as far as its install may hear it."""
 
-    def __init__(self, *, world: World, clock: Clock, delivery: AppDelivery) -> None:
+    def __init__(self, *, world: World, clock: Clock, delivery: AppDelivery, files: Files) -> None:
         self._world = world
+        self._files = files
         self._clock = clock
         self._delivery = delivery
 
@@ -36,6 +38,8 @@ class Announcer:
 
     def changed(self, message: Message, *, previous: dict[str, Any], mention: bool = False) -> None:
         """An edit, a finished stream: `message_changed`, and again `app_mention` when an edit added the mention."""
+        if message.ephemeral_to:
+            return
         channel = self._world.channels[message.channel]
         picture = self.picture(message)
         self._changed_event(channel, picture, previous)
@@ -43,6 +47,8 @@ class Announcer:
             self._mention(channel, message, picture)
 
     def deleted(self, message: Message, *, previous: dict[str, Any]) -> None:
+        if message.ephemeral_to:
+            return
         channel = self._world.channels[message.channel]
         event = {
             "type": "message",
@@ -105,7 +111,7 @@ class Announcer:
     def picture(self, message: Message) -> dict[str, Any]:
         """The message as Slack shows it to the app."""
         log = self._world.log(message.channel)
-        return shown(message, log, bot_name=message.username or APP_NAME, with_metadata=True)
+        return shown(message, log, bot_name=message.username or APP_NAME, files=self._files.shared, with_metadata=True)
 
     def _hears(self, channel: Channel) -> bool:
         return bot_user_id(channel.team) in channel.members

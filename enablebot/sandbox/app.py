@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from enablebot.sandbox.config import SandboxConfig
 from enablebot.sandbox.control import control_routes
+from enablebot.sandbox.downloads import download_routes
 from enablebot.sandbox.oauth import consent_routes
 from enablebot.sandbox.openai.app import create_openai_app
 from enablebot.sandbox.pages.routes import page_routes
@@ -53,6 +54,7 @@ def create_app(config: SandboxConfig) -> Starlette:
         routes.append(Mount("/openai/v1", app=create_openai_app(config, sandbox.faults, desk=sandbox.desk)))
     if config.with_slack:
         routes += [*consent_routes(sandbox), web_api_route(sandbox), response_url_route(sandbox)]
+        routes += download_routes(sandbox)
         routes += [socket_route(lambda: sandbox.sockets), *page_routes(sandbox)]
     app = SandboxApp(routes=routes, lifespan=lifespan)
     app.state.sandbox = sandbox

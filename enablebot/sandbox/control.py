@@ -14,14 +14,21 @@ from starlette.routing import Mount, Route
 
 from enablebot.sandbox.borders import is_cross_origin, is_foreign_host
 from enablebot.sandbox.live import live_updates
-from enablebot.sandbox.manifest import APP_ID
+from enablebot.sandbox.manifest import APP_ID, SHORTCUTS
 from enablebot.sandbox.refusal import Refused
 
 if TYPE_CHECKING:
     from enablebot.sandbox.sandbox import Sandbox
 
 Json = dict[str, Any]
-_NOT_FOUND = ("team_not_found", "channel_not_found", "user_not_found", "message_not_found", "thread_not_found")
+_NOT_FOUND = (
+    "team_not_found",
+    "channel_not_found",
+    "user_not_found",
+    "message_not_found",
+    "thread_not_found",
+    "file_not_found",
+)
 
 
 def control_routes(sandbox: Sandbox) -> Mount:
@@ -44,6 +51,8 @@ def control_routes(sandbox: Sandbox) -> Mount:
         "open": control.open_app,
         "stop": control.stop,
         "click": control.click,
+        "shortcut": control.use_shortcut,
+        "promote": control.promote,
         "invite": control.invite,
         "authorize": control.authorize,
         "uninstall": control.uninstall,
@@ -74,6 +83,8 @@ def control_routes(sandbox: Sandbox) -> Mount:
         if refused:
             return refused
         name = request.path_params["name"]
+        if name == "upload":
+            return await _uploaded(request, control)
         if name not in acting:
             return _json({"ok": False, "error": "not_found"}, 404)
         # A page of another site can send a form or plain text without asking first, but not JSON.
@@ -124,6 +135,7 @@ class Control:
             "urls": asdict(self._sandbox.urls),
             "sockets": self._sandbox.sockets.connected,
             "views": world.views,
+            "shortcuts": list(SHORTCUTS),
         }
 
     def messages(self, query: Json) -> Json:
@@ -140,10 +152,21 @@ class Control:
             team=given["team"],
             channel=given["channel"],
             user=given["user"],
-            text=str(given["text"]),
+            text=str(given.get("text") or "") if given.get("files") else str(given["text"]),
             thread_ts=given.get("thread_ts"),
+            files=[str(file_id) for file_id in given.get("files") or ()],
         )
         return {"channel": message.channel, "ts": message.ts}
+
+    def upload(self, query: Json, content: bytes) -> Json:
+        """Takes a file's bytes; `object` in the query, as JSON, changes what its file object says."""
+        overrides = orjson.loads(query["object"]) if query.get("object") else {}
+        if not isinstance(overrides, dict):
+            raise ValueError("object must be a JSON object")  # noqa: TRY004 - answered like every other wrong value
+        file_id = self._sandbox.upload(
+            team=query["team"], user=query["user"], name=query["name"], content=content, overrides=overrides
+        )
+        return {"file": file_id}
 
     async def edit(self, given: Json) -> Json:
         message = self._sandbox.people.edit(**_only(given, "team", "channel", "user", "ts", "text"))
@@ -171,6 +194,19 @@ class Control:
             **_only(given, "team", "channel", "ts", "user", "action_id"), value=given.get("value")
         )
         return {"acknowledged": not answer.reason, "status": answer.status, "reason": answer.reason}
+
+    async def use_shortcut(self, given: Json) -> Json:
+        answer = await self._sandbox.use_shortcut(**_only(given, "team", "channel", "ts", "user", "callback_id"))
+        return {"acknowledged": not answer.reason, "status": answer.status, "reason": answer.reason}
+
+    async def promote(self, given: Json) -> Json:
+        """Makes a person an admin or owner of their workspace, or takes that from them."""
+        person = self._sandbox.people.promote(
+            **_only(given, "team", "user"),
+            is_admin=given.get("is_admin") is True,
+            is_owner=given.get("is_owner") is True,
+        )
+        return {"is_admin": person.is_admin, "is_owner": person.is_owner}
 
     async def invite(self, given: Json) -> Json:
         self._sandbox.invite(given["team"], given["channel"])
@@ -278,6 +314,14 @@ class Control:
     async def reset(self, _: Json) -> Json:
         self._sandbox.reset()
         return {}
+
+
+async def _uploaded(request: Request, control: Control) -> Response:
+    # As with JSON: another site's page cannot send this type without asking first.
+    if request.headers.get("content-type", "").partition(";")[0] != "application/octet-stream":
+        return _json({"ok": False, "error": "send the bytes with Content-Type: application/octet-stream"}, 415)
+    content = await request.body()
+    return await _answered(lambda query: _now(control.upload(query, content)), dict(request.query_params))
 
 
 def _only(given: Json, *names: str) -> dict[str, str]:

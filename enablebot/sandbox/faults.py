@@ -8,7 +8,21 @@ from typing import Any, Literal, get_args
 
 import orjson
 
-FaultKind = Literal["status", "error", "ratelimit", "lost_answer", "hang", "cut", "reset", "slow", "drip", "garbage"]
+FaultKind = Literal[
+    "status",
+    "error",
+    "ratelimit",
+    "lost_answer",
+    "hang",
+    "cut",
+    "reset",
+    "slow",
+    "drip",
+    "garbage",
+    "redirect",
+    "sign_in",
+    "endless",
+]
 
 Loss = Literal["close", "reset", "half", "hang"]
 
@@ -18,8 +32,8 @@ class Fault:
     """One rule: the calls of `method` it strikes and what it does to them.
 
     `skip` matching calls pass first, then `times` are struck. `method` is a Slack method, `openai.responses`,
-    `openai.chat`, `openai.embeddings`, `openai.models`, a prefix such as `openai.*`, or `*`. With `team` only that
-    workspace's calls count, with `containing` only those whose arguments, as JSON, contain that text.
+    `openai.chat`, `openai.embeddings`, `openai.models`, `files.download`, a prefix such as `openai.*`, or `*`. With
+    `team` only that workspace's calls count, with `containing` only those whose arguments, as JSON, contain that text.
 
     status       HTTP `status`, no effect
     error        an ordinary answer that carries `error`, no effect
@@ -27,11 +41,14 @@ class Fault:
     lost_answer  the effect happens, its answer is lost as `lost` says: the connection closes without a byte of it, is
                  reset, closes in mid-answer (`half`), or stays silent for `seconds` (`hang`)
     hang         no answer and no effect for `seconds` (0: until the caller leaves)
-    cut          a stream stops after `after_events` events without its last one
+    cut          a stream stops after `after_events` events without its last one; of a file half is all that comes
     reset        the connection is reset, no effect
     slow         `seconds` of waiting, then an ordinary answer
-    drip         the model's ordinary answer, but `seconds` (0: one) before each byte
+    drip         the model's ordinary answer, or a file, but `seconds` (0: one) before each byte
     garbage      the model's answer is no JSON
+    redirect     a file lies elsewhere: 302 to `location`
+    sign_in      a file is not shown, Slack's sign-in page is
+    endless      a file does not end before 2 GB
     """
 
     method: str = "*"
@@ -46,6 +63,7 @@ class Fault:
     team: str = ""
     containing: str = ""
     lost: Loss = "close"
+    location: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(FaultKind):

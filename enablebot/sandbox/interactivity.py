@@ -17,6 +17,7 @@ from enablebot.sandbox.world import User, World
 _TRIGGER_SECONDS = 3.0
 _RESPONSE_SECONDS = 1800.0
 _RESPONSE_USES = 5
+_SHOWN_NAMES = {"im": "directmessage", "group": "privategroup", "mpim": "privategroup"}
 
 
 @dataclass(slots=True)
@@ -29,11 +30,12 @@ class Trigger:
 
 @dataclass(slots=True)
 class ResponseAddress:
-    """Where an app may answer a click without a token: five times in half an hour."""
+    """Where an app may answer without a token: five times in half an hour. `is_own`: the message is the app's."""
 
     message: Message
     user: str
     issued_at: float
+    is_own: bool = True
     uses: int = 0
 
 
@@ -64,7 +66,13 @@ class Interactivity:
             action["value"] = pressed
         if "text" in element:
             action["text"] = element["text"]
-        container = {"type": "message", "message_ts": message.ts, "channel_id": channel.id, "is_ephemeral": False}
+        is_ephemeral = message.ephemeral_to is not None
+        container = {
+            "type": "message",
+            "message_ts": message.ts,
+            "channel_id": channel.id,
+            "is_ephemeral": is_ephemeral,
+        }
         if message.thread_ts:
             container["thread_ts"] = message.thread_ts
         payload: dict[str, Any] = {
@@ -83,7 +91,32 @@ class Interactivity:
             "response_url": f"{base_url}/actions/{team.id}/{self._response_address(message, user.id)}",
             "actions": [action],
         }
+        if is_ephemeral:
+            # What only one person saw is not kept anywhere, so that Slack cannot tell what it said.
+            del payload["message"]
         return await self._delivery.interact(payload)
+
+    async def use_shortcut(self, message: Message, *, user: User, callback_id: str, base_url: str) -> Answer:
+        """Sends a `message_action`: an entry of the app's in the menu of a message, whoever wrote it."""
+        channel, team = self._world.channels[message.channel], self._world.teams[message.team]
+        address = self._response_address(message, user.id, is_own=False)
+        return await self._delivery.interact(
+            {
+                "type": "message_action",
+                "token": VERIFICATION_TOKEN,
+                "action_ts": f"{self._clock.now():.6f}",
+                "team": {"id": team.id, "domain": team.domain},
+                "user": {"id": user.id, "username": user.name, "name": user.name, "team_id": user.team},
+                "channel": {"id": channel.id, "name": _SHOWN_NAMES.get(channel.kind, channel.name)},
+                "is_enterprise_install": False,
+                "enterprise": None,
+                "callback_id": callback_id,
+                "trigger_id": self.trigger(team=user.team, user=user.id),
+                "response_url": f"{base_url}/actions/{team.id}/{address}",
+                "message_ts": message.ts,
+                "message": self._announcer.picture(message),
+            }
+        )
 
     def trigger(self, *, team: str, user: str) -> str:
         """A new trigger id: good for three seconds, once."""
@@ -119,9 +152,9 @@ class Interactivity:
         self._triggers.clear()
         self._responses.clear()
 
-    def _response_address(self, message: Message, user: str) -> str:
+    def _response_address(self, message: Message, user: str, *, is_own: bool = True) -> str:
         address = f"{secrets.randbelow(10**13)}/{secrets.token_urlsafe(18)}"
-        self._responses[address] = ResponseAddress(message, user, self._clock.now())
+        self._responses[address] = ResponseAddress(message, user, self._clock.now(), is_own)
         return address
 
 

@@ -56,6 +56,15 @@ DEFAULT_SCOPES = (
     "users:read",
 )
 
+SHORTCUTS = (
+    {
+        "name": "Add to knowledge",
+        "type": "message",
+        "callback_id": "enablebot_add_to_knowledge",
+        "description": "EnableBot reads this message and its files",
+    },
+)
+
 # Subscription (as the manifest names it) → the scope without which Slack does not send it.
 BOT_EVENTS = MappingProxyType(
     {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,7 @@ class Message:
     plan: str | None = None
     markdown: bool = False
     ephemeral_to: str | None = None
+    files: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -63,6 +65,7 @@ class MessageLog:
             message.text = "This message was deleted."
             message.user = "USLACKBOT"
             message.bot_id = message.app_id = message.metadata = message.blocks = None
+            message.files = []
             message.streaming_state = None
             return
         del self.by_ts[message.ts]
@@ -99,8 +102,15 @@ def bot_profile(message: Message, *, name: str) -> dict[str, Any]:
     }
 
 
-def shown(message: Message, log: MessageLog, *, bot_name: str, with_metadata: bool = False) -> dict[str, Any]:
-    """A message as `conversations.*`, posting answers and events carry it."""
+def shown(
+    message: Message,
+    log: MessageLog,
+    *,
+    bot_name: str,
+    files: Callable[[str], dict[str, Any]],
+    with_metadata: bool = False,
+) -> dict[str, Any]:
+    """A message as `conversations.*`, posting answers and events carry it; `files` gives a file's object by its id."""
     picture: dict[str, Any] = {
         "type": "message",
         "user": message.user,
@@ -112,6 +122,8 @@ def shown(message: Message, log: MessageLog, *, bot_name: str, with_metadata: bo
         value = getattr(message, name)
         if value:
             picture[name] = value
+    if message.files:
+        picture |= {"files": [files(file_id) for file_id in message.files], "upload": False, "display_as_bot": False}
     if message.bot_id:
         picture["bot_id"] = message.bot_id
         picture["app_id"] = message.app_id

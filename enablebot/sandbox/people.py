@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from enablebot.sandbox.messages import Message
@@ -20,10 +21,19 @@ class People:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
 
-    def write(self, *, team: str, channel: str, user: str, text: str, thread_ts: str | None = None) -> Message:
-        """Posts as a person; `@bot` as channel means the person's DM with the bot."""
+    def write(
+        self,
+        *,
+        team: str,
+        channel: str,
+        user: str,
+        text: str,
+        thread_ts: str | None = None,
+        files: Sequence[str] = (),
+    ) -> Message:
+        """Posts as a person, with files they uploaded; `@bot` as channel means the person's DM with the bot."""
         person, place = self.placed(team=team, user=user, channel=channel)
-        if not text.strip():
+        if not text.strip() and not files:
             raise Refused("no_text")
         if place.kind == "im" and team not in self._sandbox.world.installs:
             raise Refused("messages_tab_disabled")
@@ -32,6 +42,7 @@ class People:
             root = log.visible(thread_ts)
             if root is None or root.thread_ts:
                 raise Refused("thread_not_found")
+        shared = self._sandbox.files.share(files, team=team, user=user, channel=place.id)
         stored = as_stored(text, world=self._sandbox.world, team=team)
         message = Message(
             ts=log.next_ts(self._sandbox.clock.now()),
@@ -40,8 +51,10 @@ class People:
             user=person.id,
             text=stored,
             thread_ts=thread_ts,
-            blocks=rich_text(stored),
+            subtype="file_share" if shared else None,
+            blocks=rich_text(stored) if stored else None,
             client_msg_id=str(uuid.uuid4()),
+            files=shared,
         )
         self._sandbox.add_message(message)
         return message
@@ -82,6 +95,16 @@ class People:
         self._sandbox.announcer.tell(team, "agent_session_stopped", event)
         self._sandbox.save_soon()
         return stopped
+
+    def promote(self, *, team: str, user: str, is_admin: bool, is_owner: bool) -> User:
+        """Says whether a person is an admin or owner of the workspace, as `users.info` tells it."""
+        person = self._sandbox.world.user_in(team, user)
+        if person is None or person.is_bot:
+            raise Refused("user_not_found")
+        person.is_admin, person.is_owner = is_admin or is_owner, is_owner
+        self._sandbox.save_soon()
+        self._sandbox.changes.publish("install", team=team)
+        return person
 
     def open_app(self, *, team: str, user: str, tab: str = "messages") -> Channel:
         """Opens the app's Messages or Home tab, as each visit to it does."""

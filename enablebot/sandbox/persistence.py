@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from enablebot.sandbox.messages import Message, MessageLog
-from enablebot.sandbox.world import Channel, Install, Session, Stream, Team, Token, User, World
+from enablebot.sandbox.world import Channel, File, Install, Session, Stream, Team, Token, User, World
 
 _QUIET_SECONDS = 0.2
 _TABLES: dict[str, Any] = {
@@ -21,6 +21,7 @@ _TABLES: dict[str, Any] = {
     "channels": Channel,
     "installs": Install,
     "tokens": Token,
+    "files": File,
     "streams": Stream,
     "sessions": Session,
 }
@@ -40,7 +41,9 @@ def load(picture: dict[str, Any]) -> World:
     """The world a file describes; raises TypeError or KeyError when it describes none."""
     world = World()
     for table, row_type in _TABLES.items():
-        setattr(world, table, {key: row_type(**row) for key, row in picture[table].items()})
+        # A world written before there were files has none.
+        rows = picture.get(table, {}) if table == "files" else picture[table]
+        setattr(world, table, {key: row_type(**row) for key, row in rows.items()})
     for channel, messages in picture["messages"].items():
         log = world.logs[channel] = MessageLog()
         for message in messages:

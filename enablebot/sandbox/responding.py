@@ -49,6 +49,9 @@ def _payload(body: bytes) -> dict[str, Any]:
 
 def _apply(sandbox: Sandbox, address: ResponseAddress, given: dict[str, Any]) -> None:
     source = address.message
+    if not address.is_own and (given.get("delete_original") or given.get("replace_original")):
+        # The original of a shortcut is somebody's message, which no app may change.
+        raise Refused("invalid_payload")
     if given.get("delete_original"):
         sandbox.remove_message(source)
         return

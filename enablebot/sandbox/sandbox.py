@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
@@ -14,11 +14,12 @@ from enablebot.sandbox.config import SandboxConfig
 from enablebot.sandbox.crowd import Crowd
 from enablebot.sandbox.delivery import Answer, AppDelivery, AppUrls
 from enablebot.sandbox.faults import Faults
+from enablebot.sandbox.files import Files
 from enablebot.sandbox.granting import Granting
 from enablebot.sandbox.interactivity import Interactivity
 from enablebot.sandbox.ledger import Ledger
 from enablebot.sandbox.limits import RateLimits
-from enablebot.sandbox.manifest import DEFAULT_SCOPES
+from enablebot.sandbox.manifest import DEFAULT_SCOPES, SHORTCUTS
 from enablebot.sandbox.messages import Message
 from enablebot.sandbox.openai.desk import Desk
 from enablebot.sandbox.people import People
@@ -69,7 +70,8 @@ class Sandbox:
         self.world = self._file.read() or founding()
         self.sockets = Sockets(config, clock=self.clock, ledger=self.ledger)
         self.delivery = AppDelivery(config, urls=self.urls, sockets=self.sockets, clock=self.clock, ledger=self.ledger)
-        self.announcer = Announcer(world=self.world, clock=self.clock, delivery=self.delivery)
+        self.files = Files(self.world, self.clock, base_url=lambda: self.base_url, data_dir=config.data_dir)
+        self.announcer = Announcer(world=self.world, clock=self.clock, delivery=self.delivery, files=self.files)
         self.sessions = Sessions(world=self.world, clock=self.clock, changes=self.changes)
         self.streams = Streams(
             world=self.world,
@@ -111,9 +113,26 @@ class Sandbox:
         self.urls.interactions_url = interactions_url or self.urls.interactions_url
         self.urls.redirect_url = redirect_url or self.urls.redirect_url
 
-    async def post(self, *, team: str, channel: str, user: str, text: str, thread_ts: str | None = None) -> str:
-        """Posts as a person and returns the message's `ts`; raises Refused."""
-        return self.people.write(team=team, channel=channel, user=user, text=text, thread_ts=thread_ts).ts
+    async def post(
+        self,
+        *,
+        team: str,
+        channel: str,
+        user: str,
+        text: str,
+        thread_ts: str | None = None,
+        files: Sequence[str] = (),
+    ) -> str:
+        """Posts as a person, with `files` they uploaded, and returns the message's `ts`; raises Refused."""
+        return self.people.write(team=team, channel=channel, user=user, text=text, thread_ts=thread_ts, files=files).ts
+
+    def upload(
+        self, *, team: str, user: str, name: str, content: bytes, overrides: Mapping[str, Any] | None = None
+    ) -> str:
+        """Uploads as a person and returns the file's id, for a message to share; raises Refused."""
+        file = self.files.upload(team=team, user=user, name=name, content=content, overrides=overrides)
+        self.save_soon()
+        return file.id
 
     def messages(self, team: str, channel: str, thread_ts: str | None = None) -> list[dict[str, Any]]:
         """A whole channel, or one thread, oldest first; `@bot/<user>` is that person's DM with the bot."""
@@ -168,10 +187,25 @@ class Sandbox:
         """Presses a button and waits for the app's acknowledgement."""
         person, place = self.people.placed(team=team, user=user, channel=channel)
         message = self.world.log(place.id).by_ts.get(ts)
-        if message is None:
+        if message is None or message.ephemeral_to not in (None, person.id):
             raise Refused("message_not_found")
         return await self.interactivity.click(
             message, user=person, action_id=action_id, value=value, base_url=self.base_url
+        )
+
+    async def use_shortcut(self, *, team: str, channel: str, ts: str, user: str, callback_id: str) -> Answer:
+        """Chooses one of the app's entries in a message's menu and waits for the app's acknowledgement."""
+        person, place = self.people.placed(team=team, user=user, channel=channel)
+        install = self.world.installs.get(team)
+        if install is None:
+            raise Refused("app_not_installed")
+        if "commands" not in install.scopes or not any(one["callback_id"] == callback_id for one in SHORTCUTS):
+            raise Refused("shortcut_not_found")
+        message = self.world.log(place.id).visible(ts)
+        if message is None:
+            raise Refused("message_not_found")
+        return await self.interactivity.use_shortcut(
+            message, user=person, callback_id=callback_id, base_url=self.base_url
         )
 
     async def wait_for(self, ready: Callable[[], T], *, timeout: float = 5.0) -> T:  # noqa: ASYNC109 - the door's name
@@ -188,6 +222,7 @@ class Sandbox:
         for field in fields(World):
             setattr(self.world, field.name, getattr(fresh, field.name))
         self.interactivity.forget()
+        self.files.forget()
         self.limits.forget()
         self.faults.replace([])
         self.crowd.forget()

@@ -56,6 +56,20 @@ class Channel:
 
 
 @dataclass(slots=True)
+class File:
+    """An upload; `channels` are the conversations it was shared in, `overrides` what its file object says instead."""
+
+    id: str
+    team: str
+    user: str
+    name: str
+    size: int
+    created: int
+    channels: list[str] = field(default_factory=list)
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Install:
     """The app in one workspace."""
 
@@ -115,6 +129,7 @@ class World:
     logs: dict[str, MessageLog] = field(default_factory=dict)
     installs: dict[str, Install] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
+    files: dict[str, File] = field(default_factory=dict)
     streams: dict[str, Stream] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     prompts: dict[str, dict[str, Any]] = field(default_factory=dict)

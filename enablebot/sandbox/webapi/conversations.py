@@ -120,7 +120,14 @@ def _pictures(call: Call, channel: Channel, page: list[Message]) -> dict[str, An
     log, with_metadata = call.log(channel), call.args.truthy("include_all_metadata")
     return {
         "messages": [
-            shown(message, log, bot_name=message.username or APP_NAME, with_metadata=with_metadata) for message in page
+            shown(
+                message,
+                log,
+                bot_name=message.username or APP_NAME,
+                files=call.sandbox.files.shared,
+                with_metadata=with_metadata,
+            )
+            for message in page
         ]
     }
 

@@ -10,6 +10,9 @@ const REASONS = {
   thread_not_found: "That thread is gone.",
   message_not_found: "That message is gone.",
   channel_not_found: "That conversation does not exist.",
+  file_upload_size_zero: "That file is empty, and Slack takes none like that.",
+  file_not_found: "That file is gone.",
+  shortcut_not_found: "EnableBot offers no such entry here.",
 };
 
 async function answered(request) {
@@ -37,6 +40,14 @@ function act(name, body) {
   }));
 }
 
+function upload({ team, user, file }) {
+  return answered(fetch(`/sandbox/api/upload?${new URLSearchParams({ team, user, name: file.name })}`, {
+    method: "POST",
+    headers: { "content-type": "application/octet-stream" },
+    body: file,
+  }));
+}
+
 export const api = {
   state: () => read("state"),
   messages: (where) => read("messages", where),
@@ -45,6 +56,8 @@ export const api = {
   remove: (where) => act("delete", where),
   openApp: (who) => act("open", who),
   click: (press) => act("click", press),
+  shortcut: (use) => act("shortcut", use),
+  upload,
   stop: (where) => act("stop", where),
   invite: (where) => act("invite", where),
   uninstall: (team) => act("uninstall", { team }),

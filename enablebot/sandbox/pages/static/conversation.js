@@ -246,7 +246,7 @@ function drawWriters() {
   const topic = direct ? currentTopic() : null;
   const hints = [];
   if (topic) {
-    hints.push(h("span", { class: "hint-words" }, icon(ICONS.reply), " Follow-up to “", clipped(topic.root.text), "”"),
+    hints.push(h("span", { class: "hint-words" }, icon(ICONS.reply), " Follow-up to “", clipped(topic.root.text || topic.root.files?.[0]?.name || ""), "”"),
       button("New topic", { kind: "link", onclick: () => { wantsNewTopic = true; drawWriters(); panes.channel.writer.focus(); } }));
   } else if (!direct && install() && !isBotHere()) {
     hints.push(h("span", { class: "hint-words" }, "EnableBot is not in this channel and hears nothing here until it is invited."));
@@ -274,18 +274,28 @@ function clipped(text) {
   return plain.length > 48 ? `${plain.slice(0, 47)}…` : plain || "your message";
 }
 
-async function sendHere(text) {
+// First the bytes, then the message that shares them, as Slack's own clients do.
+async function uploaded(files) {
+  const { team, user } = place;
+  const ids = [];
+  for (const file of files) ids.push((await api.upload({ team, user, file })).file);
+  return ids.length ? { files: ids } : {};
+}
+
+async function sendHere(text, files) {
   const direct = place.channel === BOT;
   const topic = direct ? currentTopic() : null;
-  const sent = await api.post({ team: place.team, channel: direct ? "@bot" : place.channel, user: place.user, text, ...(topic ? { thread_ts: topic.root.ts } : {}) });
+  const where = { team: place.team, channel: direct ? "@bot" : place.channel, user: place.user };
+  const sent = await api.post({ ...where, text, ...(topic ? { thread_ts: topic.root.ts } : {}), ...(await uploaded(files)) });
   wantsNewTopic = false;
   if (!direct && /@EnableBot\b/i.test(text)) awaited = sent.ts;
   toEnd(panes.channel);
   await refreshChannel();
 }
 
-async function sendReply(text) {
-  await api.post({ team: place.team, channel: channelId(), user: place.user, text, thread_ts: place.thread });
+async function sendReply(text, files) {
+  const where = { team: place.team, channel: channelId(), user: place.user, thread_ts: place.thread };
+  await api.post({ ...where, text, ...(await uploaded(files)) });
   toEnd(panes.thread);
   await refreshThread();
 }

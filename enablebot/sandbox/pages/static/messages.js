@@ -2,9 +2,10 @@
 
 import { api } from "./api.js";
 import { blocks } from "./blocks.js";
-import { button, h, toast } from "./dom.js";
+import { inBytes } from "./composer.js";
+import { button, h, icon, ICONS, toast } from "./dom.js";
 import { rendered } from "./markdown.js";
-import { botUser, go, nameOf, place } from "./place.js";
+import { botUser, go, nameOf, place, shortcuts } from "./place.js";
 import { avatar } from "./rail.js";
 
 const GROUP_SECONDS = 300;
@@ -54,7 +55,7 @@ export function rowsOf(messages, { channel, threads, sessions }) {
     const author = nameOf(message.user) ?? "";
     rows.push({
       key: message.ts,
-      print: JSON.stringify([message, grouped, working, author, place.user]),
+      print: JSON.stringify([message, grouped, working, author, place.user, shortcuts().length]),
       make: () => row(message, { channel, threads, grouped, working }),
     });
     last = message;
@@ -102,6 +103,7 @@ function row(message, { channel, threads, grouped, working }) {
       grouped ? null : h("p", { class: "message-head" }, h("strong", {}, name), bot ? h("span", { class: "badge" }, "app") : null, h("time", { datetime: new Date(message.ts * 1000).toISOString() }, clock(message.ts))),
       message.ephemeral_to ? h("p", { class: "only-you" }, "Only visible to you") : null,
       body(message),
+      files(message),
       message.edited && !gone ? h("span", { class: "edited" }, "(edited)") : null,
       message.streaming_state === "errored" ? h("p", { class: "broken-off" }, "The stream broke off before it was finished.") : null,
       blocks(message, channel),
@@ -143,6 +145,12 @@ function threadLink(message, working) {
       : h("span", { class: "thread-when" }, `last at ${clock(message.latest_reply)}`));
 }
 
+function files(message) {
+  if (!message.files?.length) return null;
+  return h("ul", { class: "files", "aria-label": "Files" }, message.files.map((file) => h("li", {}, icon(ICONS.file),
+    h("span", { class: "file-name" }, file.name ?? "A file from another organisation"), file.size === undefined ? null : h("span", { class: "file-size" }, inBytes(file.size)))));
+}
+
 function reactions(message) {
   if (!message.reactions?.length) return null;
   return h("p", { class: "reactions" }, message.reactions.map((one) => h("span", { class: "reaction", title: one.users.map((user) => nameOf(user) ?? user).join(", ") }, `:${one.name}: ${one.count}`)));
@@ -151,8 +159,30 @@ function reactions(message) {
 function tools(message, { channel, threads, mine }) {
   const parts = [];
   if (threads && !message.ephemeral_to) parts.push(button("Reply in thread", { kind: "quiet", symbol: "reply", wordless: true, onclick: () => go({ thread: message.ts }) }));
+  if (!message.ephemeral_to && message.subtype !== "tombstone" && shortcuts().length) parts.push(shortcutMenu(message, channel));
   if (mine) parts.push(button("Delete this message", { kind: "quiet", symbol: "trash", wordless: true, onclick: () => attempt(api.remove({ team: place.team, channel, user: place.user, ts: message.ts })) }));
   return parts.length ? h("div", { class: "message-tools" }, parts) : null;
+}
+
+// What apps add to a message: Slack shows it in the menu behind the three dots.
+function shortcutMenu(message, channel) {
+  const menu = h("details", { class: "menu message-menu" },
+    h("summary", { "aria-label": "More actions", title: "More actions" }, icon(ICONS.more)),
+    h("div", { class: "menu-body" }, shortcuts().map((one) => button(one.name, { kind: "menu-item", title: one.description, onclick: () => {
+      menu.open = false;
+      attempt(api.shortcut({ team: place.team, channel, user: place.user, ts: message.ts, callback_id: one.callback_id }).then((answer) => {
+        if (!answer.acknowledged) toast("EnableBot did not take that in time. Is it running?", { bad: true });
+      }));
+    } }))));
+  menu.addEventListener("focusout", (event) => {
+    if (!menu.contains(event.relatedTarget)) menu.open = false;
+  });
+  menu.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+  return menu;
 }
 
 function stopButton(channel, thread) {

@@ -3,7 +3,7 @@
 import { api } from "./api.js";
 
 export const BOT = "bot";
-export const world = { workspaces: [], users: [], channels: [], ims: [], installs: [], urls: {} };
+export const world = { workspaces: [], users: [], channels: [], ims: [], installs: [], shortcuts: [], urls: {} };
 export const place = { team: "", user: "", channel: "", thread: "" };
 
 export async function loadWorld() {
@@ -49,6 +49,11 @@ export function person(id = place.user) {
 
 export function install(team = place.team) {
   return world.installs.find((one) => one.team === team && one.installed);
+}
+
+// What the app adds to the menu of a message; Slack shows it only where the app may.
+export function shortcuts() {
+  return install()?.scopes.includes("commands") ? world.shortcuts : [];
 }
 
 export function botUser(team = place.team) {
