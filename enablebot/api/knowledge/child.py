@@ -13,6 +13,7 @@ from uuid import UUID
 import orjson
 
 from enablebot.api.knowledge.sayings import LONGEST_LINE, CannotRead, Done, Progress, ReadPassage, Said, Sayings
+from enablebot.shared.models.document import MOST_BYTES, Format
 
 __all__ = ["CannotRead", "Done", "Progress", "ReadPassage", "Said", "missing_walls", "read"]
 
@@ -32,7 +33,7 @@ _NO_CHILD = "This server has no room for reading documents right now. Send it ag
 async def read(
     content: AsyncIterator[bytes],
     *,
-    format: str,  # noqa: A002 the word everywhere else
+    format: Format,  # noqa: A002 the word everywhere else
     name: str,
     tenant_id: UUID,
     title: str | None = None,
@@ -52,6 +53,7 @@ async def read(
         "name": name,
         "title": title,
         "tenant_id": str(tenant_id),
+        "most_bytes": MOST_BYTES,
         "memory": memory,
         "without_walls": without_walls,
     }

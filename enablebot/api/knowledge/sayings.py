@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from enablebot.reader.indexing import indexed_text
 from enablebot.shared.errors import EnableBotError
+from enablebot.shared.models.passage import in_context
 
 LONGEST_LINE = 256 * 1024
 
@@ -148,5 +148,5 @@ class Sayings:
             said.tokens,
             said.term_ids,
             said.weights,
-            indexed_text(title=self._title, heading=said.heading, text=said.text),
+            in_context(self._title, said.heading, said.text),
         )
