@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from enablebot.shared.database.models import ClaimedEventRow, EventKind
+from enablebot.shared.database.models import ClaimRow
 
 # Outside the lanes, and never made to wait for a free slot.
-URGENT_KINDS: frozenset[EventKind] = frozenset({"stop", "delete", "lifecycle"})
+URGENT_KINDS = frozenset({"stop", "delete", "lifecycle"})
 
 
 @dataclass(slots=True, eq=False)
@@ -17,7 +17,7 @@ class Claim:
     `told`: the signals its handler has heard.
     """
 
-    row: ClaimedEventRow
+    row: ClaimRow
     task: "asyncio.Task[None] | None" = None
     expiry: asyncio.TimerHandle | None = None
     is_lost: bool = False
@@ -27,6 +27,10 @@ class Claim:
     @property
     def is_urgent(self) -> bool:
         return self.row.kind in URGENT_KINDS
+
+    @property
+    def is_document(self) -> bool:
+        return self.row.kind == "document"
 
     def hold_until(self, when: float) -> None:
         """Stop the handler at this time of the loop's clock, unless it is moved on before."""
@@ -73,6 +77,16 @@ class Claims:
     def running(self) -> list[Claim]:
         """Those whose handler runs."""
         return [claim for claim in self._claims if not claim.is_settling]
+
+    @property
+    def questions(self) -> list[Claim]:
+        """What runs for people and for Slack."""
+        return [claim for claim in self.running if not claim.is_document]
+
+    @property
+    def documents(self) -> list[Claim]:
+        """Documents that are being read."""
+        return [claim for claim in self.running if claim.is_document]
 
     @property
     def tasks(self) -> set["asyncio.Task[None]"]:

@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from typing import Protocol, assert_never
+from typing import Generic, Protocol, TypeVar, assert_never
 
 from enablebot.api.failures import described, unless_ours
 from enablebot.api.outage import SlackOutage
 from enablebot.api.settling import Settling
-from enablebot.shared.database.models import ClaimedEventRow
+from enablebot.shared.database.models import ClaimedEventRow, ClaimRow
 from enablebot.shared.errors import DatabaseUnavailable, SlackError, SlackRateLimited, StaleClaim
 from enablebot.shared.models.event import RunningSignal
 from enablebot.shared.models.question import Outcome
@@ -28,41 +28,51 @@ class BodyUnreadable(Exception):
     """The stored body does not open: nobody can be answered, and trying again will not help."""
 
 
-class Handlers(Protocol):
-    """What the worker hands events to."""
+Row = TypeVar("Row", bound=ClaimRow)
+_Row = TypeVar("_Row", bound=ClaimRow, contravariant=True)
 
-    async def handle(self, claimed: ClaimedEventRow) -> Outcome:
+
+class Handlers(Protocol[_Row]):
+    """What the worker hands to whoever does it."""
+
+    async def handle(self, claimed: _Row) -> Outcome:
         """Do what the event asks for; BodyUnreadable when it cannot even be read.
 
         `settled` with a reason: the event was set aside.
         """
 
-    async def give_up(self, claimed: ClaimedEventRow, reason: str) -> Outcome:
+    async def give_up(self, claimed: _Row, reason: str) -> Outcome:
         """Tell whoever waits that nothing more will be tried; `settled` as above."""
+
+
+class EventHandlers(Handlers[ClaimedEventRow], Protocol):
+    """What the worker hands events to."""
 
     def signal(self, claimed: ClaimedEventRow, signal: RunningSignal) -> bool:
         """Pass on what a person wants of the handler that runs for this event; False where it cannot hear it yet."""
 
 
-class Handling:
+class Handling(Generic[Row]):
     """Runs handlers and decides what their end means for the event."""
 
     def __init__(
         self,
-        handlers: Handlers,
+        handlers: Handlers[Row],
         *,
         outage: SlackOutage,
         on_set_aside: Callable[[str], None],
         jitter: Callable[[], float],
         time_scale: float,
+        patience_seconds: float = MOST_PATIENCE_SECONDS,
     ) -> None:
+        self._patience_seconds = patience_seconds
         self._handlers = handlers
         self._on_set_aside = on_set_aside
         self._outage = outage
         self._jitter = jitter
         self._time_scale = time_scale
 
-    async def handle(self, row: ClaimedEventRow) -> Settling | None:
+    async def handle(self, row: Row) -> Settling | None:
         """Let the handler do its work; None where it settled the event itself. Raises StaleClaim."""
         if row.is_last_word:
             # Whatever it is, it takes processes down: its handler never runs again.
@@ -96,7 +106,7 @@ class Handling:
             case _:
                 assert_never(outcome.name)
 
-    async def _give_up(self, row: ClaimedEventRow, reason: str) -> Settling | None:
+    async def _give_up(self, row: Row, reason: str) -> Settling | None:
         """The last word. What could not be said is kept, so that somebody can replay it."""
         try:
             outcome = await self._handlers.give_up(row, reason)
@@ -122,12 +132,12 @@ class Handling:
             case _:
                 assert_never(outcome.name)
 
-    def _excused_for(self, row: ClaimedEventRow, error: Exception) -> float | None:
+    def _excused_for(self, row: Row, error: Exception) -> float | None:
         """After how many seconds an event may come back that is not to blame; None where it is, or nobody waits longer.
 
         Slack's own waiting time is never shortened: neither by the time scale nor by jitter.
         """
-        if row.waited_seconds > MOST_PATIENCE_SECONDS:
+        if row.waited_seconds > self._patience_seconds:
             return None
         if isinstance(error, SlackRateLimited):
             return error.retry_after * (1 + 0.2 * self._jitter()) + self._put_back()

@@ -113,7 +113,7 @@ class Leases:
                 continue
             if signal == "lost":
                 claim.lose()
-            elif signal not in claim.told:
+            elif signal not in claim.told and isinstance(claim.row, ClaimedEventRow):
                 with bind(event_id=claim.row.event_key, tenant_id=claim.row.tenant_id):
                     if self._tell(claim.row, signal):
                         claim.told.add(signal)

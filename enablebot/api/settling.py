@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from enablebot.api.failures import storable
 from enablebot.api.gathering import Gathering
-from enablebot.shared.database.models import ClaimedEventRow, EventOutcome, Settlement
+from enablebot.shared.database.models import ClaimRow, EventOutcome, Settlement
 from enablebot.shared.database.operations import Database
 from enablebot.shared.errors import DatabaseError, DataRefused
 from enablebot.shared.metrics import Metrics
@@ -23,7 +23,7 @@ _LONGEST_TRY_SECONDS = 4.0
 class Settling:
     """An event's end; for `retry` and `release` it comes back after the delay."""
 
-    row: ClaimedEventRow
+    row: ClaimRow
     outcome: EventOutcome
     reason: str | None = None
     delay_seconds: float = 0.0

@@ -9,23 +9,24 @@ import logging
 import os
 import random
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from secrets import token_hex
 from uuid import UUID
 
-from enablebot.api.claims import Claim, Claims
+from enablebot.api.claims import Claim
+from enablebot.api.document_slots import DocumentSlots
 from enablebot.api.failures import described, unless_ours
-from enablebot.api.handling import Handlers, Handling
+from enablebot.api.handling import EventHandlers, Handlers, Handling
 from enablebot.api.leases import Leases
 from enablebot.api.outage import SlackOutage
-from enablebot.api.settling import Settlements, Settling
-from enablebot.api.suspects import has_to_run_alone, is_suspect, part
+from enablebot.api.running import Running
+from enablebot.api.settling import Settlements
+from enablebot.api.suspects import has_to_run_alone, is_suspect, part, returned
 from enablebot.config.settings import WorkerSettings
-from enablebot.shared.database.models import ClaimedEventRow
+from enablebot.shared.database.models import ClaimedDocumentRow, ClaimedEventRow
 from enablebot.shared.database.operations import Database
-from enablebot.shared.errors import DatabaseUnavailable, StaleClaim
-from enablebot.shared.logging import bind
+from enablebot.shared.errors import DatabaseUnavailable
 from enablebot.shared.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -45,23 +46,26 @@ URGENT_PAUSE_SECONDS = 0.05
 LONGEST_BUSY_PAUSE_SECONDS = 1.0
 # Settled or not, no more claims than this many times the slots: a database that does not settle gets no more to settle.
 _MOST_CLAIMS = 4
-# Until an event that may have killed its process is looked at again, and the reason that keeps it known as such.
-_SUSPECT_SECONDS = 2.0
-_LOST = "lease_expired"
 _LONGEST_FAREWELL_SECONDS = 5.0
+# Ten thousand documents may wait for hours, and are not given up because the database is away for a minute then.
+DOCUMENT_PATIENCE_SECONDS = 7 * 86400.0
 
 
 class Worker:
-    """Runs up to `settings.concurrency` handlers at once, and never more than its share for one workspace."""
+    """Runs up to `settings.concurrency` handlers at once, and never more than its share for one workspace.
+
+    Documents have slots of their own, where `documents` reads them.
+    """
 
     def __init__(
         self,
         database: Database,
-        handlers: Handlers,
+        handlers: EventHandlers,
         settings: WorkerSettings,
         *,
         metrics: Metrics,
         outage: SlackOutage | None = None,
+        documents: Handlers[ClaimedDocumentRow] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._database = database
@@ -70,8 +74,9 @@ class Worker:
         self._outage = outage or SlackOutage(metrics, time_scale=settings.time_scale)
         self._jitter = jitter
         self._name = f"{socket.gethostname()[:40]}:{os.getpid()}:{token_hex(3)}"
-        self._claims = Claims()
         self._settlements = Settlements(database, metrics)
+        self._running = Running(self._settlements, metrics, on_free=self._freed)
+        self._claims = self._running.claims
         self._handling = Handling(
             handlers,
             outage=self._outage,
@@ -86,6 +91,24 @@ class Worker:
             time_scale=settings.time_scale,
             tell=handlers.signal,
         )
+        self._documents: DocumentSlots | None = None
+        if documents is not None:
+            self._documents = DocumentSlots(
+                database,
+                Handling(
+                    documents,
+                    outage=self._outage,
+                    on_set_aside=self._settlements.note_set_aside,
+                    jitter=jitter,
+                    time_scale=settings.time_scale,
+                    patience_seconds=DOCUMENT_PATIENCE_SECONDS,
+                ),
+                settings,
+                name=self._name,
+                running=self._running,
+                metrics=metrics,
+                jitter=jitter,
+            )
         self._after_tenant: UUID | None = None
         self._urgent_at = 0.0
         self._failed_at: float | None = None
@@ -93,17 +116,23 @@ class Worker:
         self._makes_room = False
         self._wake = asyncio.Event()
         self._leaving = asyncio.Event()
-        self._is_releasing = False
         self._claiming: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to claim."""
         self._claiming = asyncio.create_task(self._claim_forever())
         self._leases.start()
+        if self._documents is not None:
+            self._documents.start()
 
     def wake(self) -> None:
         """Look into the inbox now: something was accepted, or a slot or lane became free."""
         self._wake.set()
+
+    def wake_documents(self) -> None:
+        """Look now for documents that wait to be read."""
+        if self._documents is not None:
+            self._documents.wake()
 
     async def drain(self, deadline_seconds: float) -> None:
         """Claim no more, let running handlers finish until the deadline, give back what is left.
@@ -115,17 +144,17 @@ class Worker:
         if self._claiming is None:
             return
         deadline = asyncio.get_running_loop().time() + deadline_seconds
-        # The claim under way is waited for: what it brings has to be given back.
-        await _wait_for({self._claiming}, until=deadline)
+        claiming = {self._claiming}
+        if self._documents is not None:
+            claiming |= self._documents.leave()
+        # The claims under way are waited for: what they bring has to be given back.
+        await _wait_for(claiming, until=deadline)
         await _wait_for(self._claims.tasks, until=deadline)
-        self._is_releasing = True
-        left = {claim.task for claim in self._claims.running if claim.task is not None}
-        if left:
-            log.info("Giving %d unfinished events back", len(left))
-        for task in (*left, self._claiming):
+        self._running.release()
+        for task in claiming:
             task.cancel()
         # With those that are being settled already: cut off now, they would be done a second time.
-        await _wait_for({*self._claims.tasks, self._claiming}, until=deadline + _LONGEST_FAREWELL_SECONDS)
+        await _wait_for(self._claims.tasks | claiming, until=deadline + _LONGEST_FAREWELL_SECONDS)
         for task in self._claims.tasks:
             task.cancel()
         await asyncio.gather(*self._claims.tasks, return_exceptions=True)
@@ -161,7 +190,7 @@ class Worker:
         """Claim for the slots that are free; how many came, and how long at most until the next look."""
         asked_at = asyncio.get_running_loop().time()
         longest_pause = LONGEST_PAUSE_SECONDS
-        running = self._claims.running
+        running = self._claims.questions
         urgent = sum(claim.is_urgent for claim in running)
         free = self._settings.concurrency - (len(running) - urgent)
         if self._outage.is_on:
@@ -169,7 +198,8 @@ class Worker:
             rest = self._outage.rest_left
             free = 1 if rest == 0 and len(running) == urgent else 0
             longest_pause = rest / self._settings.time_scale if rest > 0 else SHORTEST_PAUSE_SECONDS
-        if len(running) > urgent and (self._makes_room or any(has_to_run_alone(claim.row) for claim in running)):
+        is_alone = len(running) == urgent and not any(is_suspect(claim.row) for claim in self._claims.documents)
+        if not is_alone and (self._makes_room or any(has_to_run_alone(claim.row) for claim in running)):
             free = 0
         free = min(free, _MOST_CLAIMS * self._settings.concurrency - len(self._claims))
         if free > 0:
@@ -205,74 +235,33 @@ class Worker:
     def _begin_all(self, rows: Sequence[ClaimedEventRow], *, until: float) -> None:
         may_run, has_to_wait = part(rows, self._claims.running) if any(map(is_suspect, rows)) else (rows, [])
         self._makes_room = self._makes_room or any(map(has_to_run_alone, has_to_wait))
-        parted = {self._begin(row, self._put_back, until=until) for row in has_to_wait}
+        scale = self._settings.time_scale
+        parted = frozenset(
+            self._running.put_back(returned(row, jitter=self._jitter, time_scale=scale), until=until)
+            for row in has_to_wait
+        )
         for row in may_run:
-            # Those that must not die with it have to be gone before it begins.
-            after = parted if is_suspect(row) else set()
-            self._begin(row, partial(self._work, after=after), until=until)
+            self._running.begin(
+                row,
+                partial(self._handling.handle, row),
+                until=until,
+                gauge=self._metrics.events_running,
+                # Those that must not die with it have to be gone before it begins.
+                after=parted if is_suspect(row) else frozenset(),
+            )
             if row.attempts == 1:
                 self._metrics.event_wait_seconds.observe(row.waited_seconds)
         ordinary = [row for row in rows if row.lane is not None]
         if ordinary:
             self._after_tenant = ordinary[-1].tenant_id
 
-    def _begin(
-        self, row: ClaimedEventRow, work: Callable[[Claim], Coroutine[None, None, None]], *, until: float
-    ) -> "asyncio.Task[None]":
-        claim = Claim(row)
-        claim.hold_until(until)
-        claim.task = asyncio.create_task(work(claim))
-        self._claims.add(claim)
-        claim.task.add_done_callback(partial(self._done, claim))
-        return claim.task
-
-    def _done(self, claim: Claim, _task: "asyncio.Task[None]") -> None:
-        claim.let_go()
-        self._claims.discard(claim)
+    def _freed(self, claim: Claim) -> None:
         # A slot is free, and perhaps the next event of its lane may go.
         self.wake()
-        if claim.is_urgent:
+        if claim.is_document:
+            self.wake_documents()
+        elif claim.is_urgent and claim not in self._claims:
             self._leases.look()
-
-    async def _work(self, claim: Claim, *, after: set["asyncio.Task[None]"]) -> None:
-        with bind(event_id=claim.row.event_key, tenant_id=claim.row.tenant_id):
-            try:
-                if after:
-                    await asyncio.wait(after)
-                with self._metrics.events_running.track_inprogress():
-                    settling = await self._handling.handle(claim.row)
-            except StaleClaim:
-                self._metrics.claims_lost.inc()
-                log.info("Somebody else has taken over this event")
-                return
-            except asyncio.CancelledError:
-                if claim.is_lost:
-                    self._metrics.claims_lost.inc()
-                    log.warning("This event is no longer ours, its handler was stopped")
-                    return
-                if not self._is_releasing:
-                    raise
-                settling = Settling(claim.row, "release", "the process is leaving")
-            if settling is None:
-                self._metrics.events_settled.labels("answered").inc()
-                return
-            await self._settle(claim, settling)
-
-    async def _put_back(self, claim: Claim) -> None:
-        with bind(event_id=claim.row.event_key, tenant_id=claim.row.tenant_id):
-            row = claim.row
-            wait = _SUSPECT_SECONDS * (0.5 + self._jitter()) if is_suspect(row) and not has_to_run_alone(row) else 0.0
-            reason = _LOST if row.was_lost else None
-            await self._settle(claim, Settling(row, "release", reason, wait * self._settings.time_scale))
-
-    async def _settle(self, claim: Claim, settling: Settling) -> None:
-        # From here on the database decides whether this claim still counts; there is no handler left to stop, and its
-        # slot is free for another.
-        claim.is_settling = True
-        claim.let_go()
-        self.wake()
-        if await self._settlements.settle(settling) == "settled" and settling.delay_seconds:
-            asyncio.get_running_loop().call_later(settling.delay_seconds, self.wake)
 
     def _note_failure(self, error: Exception) -> None:
         self._metrics.claim_failures.inc()

@@ -207,6 +207,12 @@ SETTINGS_REFERENCE: tuple[Variable, ...] = (
     Variable("Worker", "WORKER_TENANT_CONCURRENCY", "8", "Of these, how many may belong to one workspace."),
     Variable(
         "Worker",
+        "WORKER_DOCUMENTS",
+        "2",
+        "Documents one process reads side by side, beside the events; 0 leaves them to the others.",
+    ),
+    Variable(
+        "Worker",
         "WORKER_TIME_SCALE",
         "1",
         "Shortens waits between retries, for tests and the sandbox; production accepts 1 only.",

@@ -116,6 +116,7 @@ class WorkerSettings(_Frozen):
     lease_seconds: int = 20
     concurrency: int = 32
     tenant_concurrency: int = 8
+    documents: int = 2
     time_scale: float = 1.0
     drain_seconds: float = 20
 
@@ -197,6 +198,7 @@ def load_settings(
             lease_seconds=reader.integer("WORKER_LEASE_SECONDS", smallest=1, largest=3600),
             concurrency=reader.integer("WORKER_CONCURRENCY", smallest=1, largest=1000),
             tenant_concurrency=reader.integer("WORKER_TENANT_CONCURRENCY", smallest=1, largest=1000),
+            documents=reader.integer("WORKER_DOCUMENTS", smallest=0, largest=100),
             time_scale=reader.number("WORKER_TIME_SCALE", smallest=0.001, largest=1),
             drain_seconds=reader.number("DRAIN_SECONDS", smallest=1, largest=600),
         ),

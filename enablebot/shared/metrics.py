@@ -14,6 +14,7 @@ from enablebot.shared.errors import NotFound, Unauthorized
 # Slack wants its answer within 3 s; these buckets show the way there.
 _ACK_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _ANSWER_SECONDS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 60.0)
+_READING_SECONDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 300.0)
 # From a wake-up to the age at which a question gets an apology instead.
 _WAIT_SECONDS = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0)
 
@@ -107,6 +108,39 @@ class Metrics:
         )
         self.installs = Counter(
             "enablebot_installs", "Installations, by how they ended.", ["outcome"], registry=registry
+        )
+        self.documents = Counter(
+            "enablebot_documents", "Documents read, by what became of them.", ["outcome"], registry=registry
+        )
+        self.documents_reading = Gauge(
+            "enablebot_documents_reading", "Documents that this process is reading.", registry=registry
+        )
+        self.document_wait_seconds = Histogram(
+            "enablebot_document_wait_seconds",
+            "From a document's upload to its first claim, by the database's clock.",
+            buckets=_WAIT_SECONDS,
+            registry=registry,
+        )
+        self.document_seconds = Histogram(
+            "enablebot_document_seconds",
+            "From the claim of a document until it can be found.",
+            buckets=_READING_SECONDS,
+            registry=registry,
+        )
+        self.documents_depth = Gauge(
+            "enablebot_documents_depth", "Documents in the inbox, of everybody.", ["state"], registry=registry
+        )
+        self.documents_oldest_seconds = Gauge(
+            "enablebot_documents_oldest_seconds", "Age of the oldest document that is not read yet.", registry=registry
+        )
+        self.passages = Counter("enablebot_passages", "Passages stored.", registry=registry)
+        self.embedding_calls = Counter(
+            "enablebot_embedding_calls", "Calls of the embedding model for passages.", ["outcome"], registry=registry
+        )
+        self.passages_without_vectors = Gauge(
+            "enablebot_passages_without_vectors",
+            "Passages found by their words only until the embedding model has seen them.",
+            registry=registry,
         )
         ProcessCollector(namespace="enablebot", registry=registry)
 

@@ -57,6 +57,7 @@ PRODUCTION: dict[str, str] = {
     "WORKER_LEASE_SECONDS": "90",
     "WORKER_CONCURRENCY": "64",
     "WORKER_TENANT_CONCURRENCY": "4",
+    "WORKER_DOCUMENTS": "3",
     "WORKER_TIME_SCALE": "1",
 }
 
@@ -122,6 +123,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "WORKER_LEASE_SECONDS": (CANARY, "0"),
     "WORKER_CONCURRENCY": (CANARY, "0"),
     "WORKER_TENANT_CONCURRENCY": (CANARY, "0"),
+    "WORKER_DOCUMENTS": (CANARY, "-1"),
     "WORKER_TIME_SCALE": (CANARY, "0", "2"),
 }
 
