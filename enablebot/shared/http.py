@@ -46,8 +46,16 @@ class ErrorView(NamedTuple):
     request_id: str
 
 
+class Refused(EnableBotError):
+    """An error whose answer says more in its headers."""
+
+    headers: Mapping[str, str] = {}
+
+
 # A service with pages draws its own error page; None lets the JSON body stand.
 ErrorPage = Callable[[Request, ErrorView], "Response | Awaitable[Response | None] | None"]
+# Some addresses tell of errors in a form of their own; None lets the usual one stand.
+ErrorForm = Callable[[Request, ErrorView], Response | None]
 
 
 def protect(
@@ -56,16 +64,18 @@ def protect(
     public_url: str,
     has_pages: bool,
     error_page: ErrorPage | None = None,
+    error_form: ErrorForm | None = None,
     form_targets: Iterable[str] = (),
     image_sources: Iterable[str] = (),
     largest_body: int = 1_048_576,
+    larger_bodies: Mapping[str, int] | None = None,
 ) -> None:
-    """Give an app its body limit (bytes), error handlers, security headers and request ids, in the order they need.
+    """Give an app its body limits (bytes), error handlers, security headers and request ids, in the order they need.
 
     FastAPI's own `max_body_size` answers outside of all middleware, in a form of its own.
     """
-    app.add_middleware(BodyLimit, largest=largest_body)
-    error_handlers(app, error_page=error_page)
+    app.add_middleware(BodyLimit, largest=largest_body, larger=larger_bodies)
+    error_handlers(app, error_page=error_page, error_form=error_form)
     app.add_middleware(
         SecurityHeaders,
         public_url=public_url,
@@ -76,11 +86,17 @@ def protect(
     app.add_middleware(RequestIdMiddleware)
 
 
-def error_handlers(app: FastAPI, *, error_page: ErrorPage | None = None) -> None:
-    """Turn every error of an app into `{"error": {"code", "message", "request_id"}}`, or into the service's page.
+def error_handlers(app: FastAPI, *, error_page: ErrorPage | None = None, error_form: ErrorForm | None = None) -> None:
+    """Turn every error of an app into `{"error": {"code", "message", "request_id"}}`, or the service's page or form.
 
     Unforeseen ones are caught by a middleware, which must lie inside SecurityHeaders: see `protect`.
     """
+
+    async def tell(
+        request: Request, *, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        view = ErrorView(status, code, message, bound().get("request_id", ""))
+        return await _answer(request, view, headers or {}, error_page=error_page, error_form=error_form)
 
     async def on_ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, EnableBotError)
@@ -89,7 +105,9 @@ def error_handlers(app: FastAPI, *, error_page: ErrorPage | None = None) -> None
         # What went wrong inside is for the log; its message may name what is none of the caller's business.
         code, message = _WORDS[500] if error.status == 500 else (error.code, error.message)
         headers = {"Retry-After": "5"} if error.status == 503 else {}
-        return await _answer(request, error_page, status=error.status, code=code, message=message, headers=headers)
+        if isinstance(error, Refused):
+            headers |= error.headers
+        return await tell(request, status=error.status, code=code, message=message, headers=headers)
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -98,22 +116,18 @@ def error_handlers(app: FastAPI, *, error_page: ErrorPage | None = None) -> None
             message = error.detail
         if error.status_code in {204, 304}:
             return Response(status_code=error.status_code, headers=error.headers)
-        return await _answer(
-            request, error_page, status=error.status_code, code=code, message=message, headers=error.headers or {}
-        )
+        return await tell(request, status=error.status_code, code=code, message=message, headers=error.headers)
 
     async def on_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         code, message = _WORDS[422]
         # The place and the rule, never the input.
         faults = [f"{'.'.join(map(str, fault['loc']))[:100]}: {fault['msg']}" for fault in error.errors()[:5]]
-        return await _answer(
-            request, error_page, status=422, code=code, message=" ".join([message, "; ".join(faults)]), headers={}
-        )
+        return await tell(request, status=422, code=code, message=" ".join([message, "; ".join(faults)]))
 
     async def on_unforeseen(request: Request) -> Response:
         code, message = _WORDS[500]
-        return await _answer(request, error_page, status=500, code=code, message=message, headers={})
+        return await tell(request, status=500, code=code, message=message)
 
     app.add_exception_handler(EnableBotError, on_ours)
     app.add_exception_handler(HTTPException, on_http)
@@ -151,27 +165,24 @@ class _CatchUnforeseen:
 
 async def _answer(
     request: Request,
-    error_page: ErrorPage | None,
-    *,
-    status: int,
-    code: str,
-    message: str,
+    view: ErrorView,
     headers: Mapping[str, str],
+    *,
+    error_page: ErrorPage | None,
+    error_form: ErrorForm | None,
 ) -> Response:
-    view = ErrorView(status, code, message, bound().get("request_id", ""))
-    if error_page is not None and "text/html" in request.headers.get("accept", ""):
+    answer = None if error_form is None else error_form(request, view)
+    if answer is None and error_page is not None and "text/html" in request.headers.get("accept", ""):
         try:
             drawn = error_page(request, view)
-            page = await drawn if isawaitable(drawn) else drawn
+            answer = await drawn if isawaitable(drawn) else drawn
         except Exception:
             log.exception("The error page could not be drawn")
-            page = None
-        if page is not None:
-            page.status_code = status
-            page.headers.update(headers)
-            return page
-    body = {"error": {"code": view.code, "message": view.message, "request_id": view.request_id}}
-    return JSONResponse(body, status_code=status, headers=dict(headers))
+    if answer is None:
+        answer = JSONResponse({"error": {"code": view.code, "message": view.message, "request_id": view.request_id}})
+    answer.status_code = view.status
+    answer.headers.update(headers)
+    return answer
 
 
 def _phrase(status: int) -> str:
