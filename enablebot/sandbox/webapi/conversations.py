@@ -1,4 +1,4 @@
-"""`conversations.info`, `conversations.open`, `conversations.history`, `conversations.replies`."""
+"""`conversations.info`, `.open`, `.history`, `.replies`, and `users.conversations`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from enablebot.sandbox.manifest import APP_NAME
 from enablebot.sandbox.messages import Message, shown
 from enablebot.sandbox.refusal import Refused
 from enablebot.sandbox.webapi.call import Call, Method
-from enablebot.sandbox.world import Channel
+from enablebot.sandbox.world import READ_SCOPES, Channel, ChannelKind
 
 _CAP = 15
+_KIND_OF_TYPE: dict[str, ChannelKind] = {
+    "public_channel": "channel",
+    "private_channel": "group",
+    "mpim": "mpim",
+    "im": "im",
+}
 
 
 async def info(call: Call) -> dict[str, Any]:
@@ -41,6 +47,40 @@ async def open_direct(call: Call) -> dict[str, Any]:
     call.sandbox.save_soon()
     shown_channel = _described(call, channel) if call.args.truthy("return_im") else {"id": channel.id}
     return {"channel": shown_channel} | ({"no_op": True, "already_open": True} if known else {})
+
+
+async def of_bot(call: Call) -> dict[str, Any]:
+    """The conversations the bot is in, of the kinds asked for, in the order of their ids."""
+    wanted = [kind for kind in (call.args.text("types") or "public_channel").replace(" ", "").split(",") if kind]
+    if not wanted or not all(kind in _KIND_OF_TYPE for kind in wanted):
+        raise Refused("invalid_types")
+    kinds = {_KIND_OF_TYPE[kind] for kind in wanted}
+    for kind in sorted(kinds):
+        call.need(READ_SCOPES[kind])
+    limit = call.args.integer("limit", default=100) or 100
+    if not 1 <= limit <= 999:
+        raise Refused("invalid_limit")
+    mine = [
+        channel
+        for _, channel in sorted(call.world.channels.items())
+        if channel.team == call.team
+        and channel.kind in kinds
+        and call.install.bot_user in channel.members
+        and not (channel.is_archived and call.args.truthy("exclude_archived"))
+    ]
+    start = 0
+    cursor = call.args.text("cursor")
+    if cursor:
+        ids = [base64.b64encode(f"next_id:{channel.id}".encode()).decode() for channel in mine]
+        if cursor not in ids:
+            raise Refused("invalid_cursor")
+        start = ids.index(cursor)
+    following = mine[start + limit :]
+    next_cursor = base64.b64encode(f"next_id:{following[0].id}".encode()).decode() if following else ""
+    return {
+        "channels": [_described(call, channel) for channel in mine[start : start + limit]],
+        "response_metadata": {"next_cursor": next_cursor},
+    }
 
 
 async def history(call: Call) -> dict[str, Any]:
@@ -168,4 +208,5 @@ METHODS = (
     Method("conversations.open", open_direct, scope="im:write", tier=3),
     Method("conversations.history", history, tier=3),
     Method("conversations.replies", replies, tier=3),
+    Method("users.conversations", of_bot, tier=3),
 )

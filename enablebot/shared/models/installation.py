@@ -12,10 +12,13 @@ REQUIRED_SCOPES: tuple[str, ...] = (
     "channels:history",
     "channels:read",
     "chat:write",
+    "commands",
+    "files:read",
     "groups:history",
     "groups:read",
     "im:history",
     "mpim:history",
+    "users:read",
 )
 
 

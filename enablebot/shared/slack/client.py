@@ -291,6 +291,14 @@ class SlackClient:
             following if isinstance(following, str) and following else None,
         )
 
+    async def user_info(self, *, user: str) -> dict[str, Any]:
+        """What Slack knows of a person: `is_admin`, `is_owner`, `is_stranger` and more."""
+        return _mapping(await self._get("users.info", {"user": user}), "user", method="users.info")
+
+    async def file_info(self, *, file: str) -> dict[str, Any]:
+        """A file's whole object, which a message from elsewhere may only hint at."""
+        return _mapping(await self._get("files.info", {"file": file}), "file", method="files.info")
+
     async def set_status(self, *, channel: str, thread_ts: str, status: SessionStatus) -> None:
         """Show in the thread whether the agent works; `processing` lasts until changed, at most an hour."""
         await self._post("agents.sessions.setStatus", {"channel_id": channel, "thread_ts": thread_ts, "status": status})
@@ -315,6 +323,13 @@ class SlackClient:
         except SlackRateLimited as error:
             self._pauses.note(self._workspace, method, error.retry_after)
             raise
+
+
+def _mapping(answer: Mapping[str, Any], name: str, *, method: str) -> dict[str, Any]:
+    found = answer.get(name)
+    if not isinstance(found, dict):
+        raise no_usable_answer(method, because=f"no {name}")
+    return found
 
 
 def _ts(answer: Mapping[str, Any], *, method: str) -> str:

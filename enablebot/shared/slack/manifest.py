@@ -9,6 +9,9 @@ from enablebot.shared.models.installation import REQUIRED_SCOPES
 
 BOT_SCOPES: tuple[str, ...] = REQUIRED_SCOPES
 
+# What Slack calls our entry in the menu of a message.
+ADD_SHORTCUT = "enablebot_add_to_knowledge"
+
 BOT_EVENTS: tuple[str, ...] = (
     "agent_session_stopped",
     "app_mention",
@@ -51,6 +54,14 @@ def build_manifest(*, api_url: str, web_url: str, by_socket: bool = False) -> di
                 "agent_description": "Answers your team's questions, in the thread where they were asked.",
                 "suggested_prompts": [{"title": "What can you do?", "message": "What can you do?"}],
             },
+            "shortcuts": [
+                {
+                    "name": "Add to knowledge",
+                    "type": "message",
+                    "callback_id": ADD_SHORTCUT,
+                    "description": "EnableBot reads this message and its files",
+                }
+            ],
         },
         "oauth_config": {
             **({} if by_socket else {"redirect_urls": [f"{web}/slack/oauth_redirect"]}),

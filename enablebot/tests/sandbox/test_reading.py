@@ -163,3 +163,18 @@ async def test_at_most_four_prompts_are_suggested(slack: AsyncWebClient, sandbox
     assert sandbox.world.prompts["D0ADA"]["prompts"] == prompts[:4]
     call = slack.assistant_threads_setSuggestedPrompts(channel_id="D0ADA", prompts=prompts)
     assert await refusal(call) == "invalid_arguments"
+
+
+async def test_the_bot_lists_the_conversations_it_is_in_page_by_page(sandbox: Sandbox, slack: AsyncWebClient) -> None:
+    assert [one["id"] for one in (await slack.users_conversations())["channels"]] == ["C0GENERAL"]
+    sandbox.invite(ACME, "C0RANDOM")
+    sandbox.world.channels["C0RANDOM"].is_archived = True
+    first = await slack.users_conversations(types="public_channel,private_channel", limit=1)
+    assert ([one["name"] for one in first["channels"]], first["channels"][0]["is_member"]) == (["general"], True)
+    second = await slack.users_conversations(limit=1, cursor=first["response_metadata"]["next_cursor"])
+    assert [one["name"] for one in second["channels"]] == ["random"]
+    assert second["response_metadata"]["next_cursor"] == ""
+    living = await slack.users_conversations(exclude_archived=True)
+    assert [one["name"] for one in living["channels"]] == ["general"]
+    assert await refusal(slack.users_conversations(types="secret")) == "invalid_types"
+    assert await refusal(slack.users_conversations(cursor="zzz")) == "invalid_cursor"

@@ -37,8 +37,9 @@ def test_scopes_are_those_the_installation_insists_on() -> None:
 def test_every_event_has_its_scope_and_every_reading_scope_its_event() -> None:
     needed = {SCOPE_OF_EVENT[event] for event in BOT_EVENTS} - {None}
     assert needed <= set(REQUIRED_SCOPES)
-    # What remains is for acting as an agent, not for hearing anything.
-    assert set(REQUIRED_SCOPES) - needed == {"assistant:write"}
+    # What remains hears nothing: acting as an agent, shortcuts, and what methods need.
+    methods = {scope for scope in SCOPE_OF_METHOD.values() if scope}
+    assert set(REQUIRED_SCOPES) - needed - methods == {"assistant:write", "commands", "groups:read"}
 
 
 def test_every_event_it_asks_for_is_handled() -> None:
@@ -67,24 +68,37 @@ def test_warns_that_answers_can_be_wrong() -> None:
     assert "can be wrong" in MANIFEST["display_information"]["long_description"]
 
 
+def test_the_shortcut_keeps_within_slacks_limits() -> None:
+    (shortcut,) = MANIFEST["features"]["shortcuts"]
+    assert (shortcut["type"], shortcut["callback_id"]) == ("message", "enablebot_add_to_knowledge")
+    assert len(shortcut["name"]) <= 24
+    assert len(shortcut["description"]) <= 150
+
+
+SCOPE_OF_METHOD = {
+    "auth.test": None,
+    "oauth.v2.access": None,
+    # Socket Mode, with a token of the app's own.
+    "apps.connections.open": None,
+    "chat.postMessage": "chat:write",
+    "chat.postEphemeral": "chat:write",
+    "chat.update": "chat:write",
+    "chat.delete": "chat:write",
+    "chat.startStream": "chat:write",
+    "chat.appendStream": "chat:write",
+    "chat.stopStream": "chat:write",
+    "conversations.replies": "channels:history",
+    # Private channels only with groups:read besides.
+    "users.conversations": "channels:read",
+    "users.info": "users:read",
+    "files.info": "files:read",
+    "agents.sessions.setStatus": "chat:write",
+}
+
+
 def test_the_product_calls_only_methods_its_scopes_allow() -> None:
-    scope_of_method = {
-        "auth.test": None,
-        "oauth.v2.access": None,
-        # Socket Mode, with a token of the app's own.
-        "apps.connections.open": None,
-        "chat.postMessage": "chat:write",
-        "chat.postEphemeral": "chat:write",
-        "chat.update": "chat:write",
-        "chat.delete": "chat:write",
-        "chat.startStream": "chat:write",
-        "chat.appendStream": "chat:write",
-        "chat.stopStream": "chat:write",
-        "conversations.replies": "channels:history",
-        "agents.sessions.setStatus": "chat:write",
-    }
     client = Path(enablebot.__file__).parent / "shared" / "slack" / "client.py"
     called = set(re.findall(r'"([a-z]+(?:\.[a-zA-Z0-9]+)+)"', client.read_text()))
     called.discard("slack_sdk.enablebot")
-    assert called == set(scope_of_method)
-    assert {scope for scope in scope_of_method.values() if scope} <= set(REQUIRED_SCOPES)
+    assert called == set(SCOPE_OF_METHOD)
+    assert {scope for scope in SCOPE_OF_METHOD.values() if scope} <= set(REQUIRED_SCOPES)

@@ -307,7 +307,7 @@ def test_each_missing_scope_is_named_with_what_does_not_work_without_it(missing:
 def test_every_scope_we_ask_for_has_words() -> None:
     assert not any("does not use" in scope.words for scope in granted_in_words(REQUIRED_SCOPES))
     assert [scope.name for scope in missing_in_words(())] == [scope.name for scope in granted_in_words(REQUIRED_SCOPES)]
-    assert "does not use" in granted_in_words(["files:read"])[0].words
+    assert "does not use" in granted_in_words(["reactions:read"])[0].words
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,21 @@ _WORDS: Mapping[str, ScopeWords] = {
             "Know the names of the private channels it was invited to",
             "In the dashboard, private channels have to be named by their ids.",
         ),
+        ScopeWords(
+            "files:read",
+            "Read the files that people send it or share where it takes part",
+            "EnableBot cannot read files that people send it in Slack.",
+        ),
+        ScopeWords(
+            "users:read",
+            "Know who is an admin or owner of the workspace",
+            "EnableBot takes files for everybody only from the person who added it.",
+        ),
+        ScopeWords(
+            "commands",
+            "Offer “Add to knowledge” in the menu of messages",
+            "In the menu of messages, “Add to knowledge” is missing.",
+        ),
     )
 }
 
