@@ -181,7 +181,8 @@ async def _connected(admin_url: str) -> AsyncIterator["asyncpg.Connection[asyncp
     except asyncpg.InsufficientPrivilegeError as error:
         raise DatabaseError(
             f"This login may not migrate the database ({error}). Set DATABASE_ADMIN_URL to the login that migrated it "
-            "first (on Supabase: `postgres`), or make it a member of `enablebot_owner` and `enablebot_router`."
+            "first (on Supabase: `postgres`), or make it a member of `enablebot_owner`, "
+            "`enablebot_router` and `enablebot_searcher`."
         ) from error
     except asyncpg.PostgresError as error:
         raise errors.translate(error.sqlstate, function="migrate") from error

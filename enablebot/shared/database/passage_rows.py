@@ -39,14 +39,10 @@ class RankedPassageRow(Row):
 
 
 class RankedRow(Row):
-    """What a search found, best first.
-
-    Of the workspace's `passages`, `embedded` have a vector of the model asked for.
-    """
+    """What a search found, best first; `unembedded` of the passages it compared have no vector of the model asked for."""
 
     found: tuple[RankedPassageRow, ...]
-    passages: int
-    embedded: int | None
+    unembedded: int
 
 
 class PassageTextRow(Row):

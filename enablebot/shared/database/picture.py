@@ -13,7 +13,9 @@ _HEADER = """\
 
 _ROLES = """
 select r.rolname as name, r.rolcanlogin as can_login, r.rolsuper or r.rolbypassrls as bypasses
-from pg_roles r where r.rolname in ('enablebot_owner', 'enablebot_router', 'enablebot_api', 'enablebot_web') order by 1
+from pg_roles r
+where r.rolname in ('enablebot_owner', 'enablebot_router', 'enablebot_searcher', 'enablebot_api', 'enablebot_web')
+order by 1
 """
 
 _TABLES = """

@@ -56,6 +56,8 @@ class Search:
             vector=vector,
         )
         by: FoundBy = "words" if vector is None else "words and meaning"
+        if ranked.unembedded:
+            notes.append("Some passages are not embedded yet; those were compared by their words alone.")
         return Found(
             passages=tuple(
                 Passage(

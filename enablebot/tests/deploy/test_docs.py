@@ -89,9 +89,10 @@ def handbook(postgres_server: PostgresServer, database_name: str) -> Iterator[tu
     assert (len(admin), len(logins)) == (1, 2)
     with postgres_server.empty() as name:
         from_sync(run(postgres_server.admin_url, *admin, f"alter database {name} owner to handbook_{mark}_admin"))
-        from_sync(run(postgres_server.url(name), "create extension if not exists vector"))
+        extensions = f"create schema extensions authorization handbook_{mark}_admin"
+        from_sync(run(postgres_server.url(name), extensions, "create extension vector schema extensions"))
         # On a server of its own the admin makes these roles; here another test's database made them before.
-        groups = "enablebot_owner, enablebot_router, enablebot_api, enablebot_web"
+        groups = "enablebot_owner, enablebot_router, enablebot_searcher, enablebot_api, enablebot_web"
         from_sync(run(postgres_server.admin_url, f"grant {groups} to handbook_{mark}_admin with admin option"))
         try:
             yield name, logins, f"handbook_{mark}"

@@ -120,15 +120,15 @@ _PLANTS = {
     ),
     "superuser's function": (
         "alter function enablebot.get_overview owner to current_user",
-        "function is not the owner's or the router's",
+        "function is not the owner's, the router's or the searcher's",
     ),
     "table for a service": (
         "grant select on enablebot.messages to enablebot_api",
-        "table is granted to more than owner and router",
+        "table is granted to more than owner, router and searcher",
     ),
     "column for a service": (
         "grant select (body) on enablebot.messages to service_role",
-        "table is granted to more than owner and router",
+        "table is granted to more than owner, router and searcher",
     ),
     "truncate": (
         "grant truncate on enablebot.messages to enablebot_owner",

@@ -80,9 +80,8 @@ async def _make_supabase_like(url: str) -> None:
     await connection.close()
     project = await asyncpg.connect(url.replace("/postgres?", "/project?"))
     await project.execute("""
-        create schema extensions;
+        create schema extensions authorization supabase_postgres;
         create extension vector schema extensions;
-        grant usage on schema extensions to supabase_postgres;
     """)
     await project.close()
 

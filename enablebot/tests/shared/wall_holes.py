@@ -15,6 +15,12 @@ OPEN_POLICIES = {
     "sessions": {"router_select", "router_update", "router_delete"},
     "inbox": {"router_select", "router_update", "router_delete"},
     "dedupe_keys": {"router_select", "router_delete"},
+    "documents": {"router_select", "searcher_select"},
+    "document_versions": {"router_select"},
+    "passages": {"searcher_select"},
+    "passage_vectors": {"searcher_select"},
+    "terms": {"searcher_select"},
+    "corpora": {"searcher_select"},
     "api_keys": {"router_select", "router_update"},
     "api_requests": {"router_select", "router_delete"},
 }
@@ -28,14 +34,15 @@ _FINDERS = {
         select c.relname from pg_class c
         where c.relnamespace = 'enablebot'::regnamespace and c.relkind in ('r', 'p')
           and c.relowner <> 'enablebot_owner'::regrole""",
-    "table is granted to more than owner and router": """
+    "table is granted to more than owner, router and searcher": """
         select distinct c.relname || ' ' || coalesce(g.grantee::regrole::text, 'public') from pg_class c
         cross join lateral (
           select a.grantee from aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
           union select a.grantee from pg_attribute b cross join lateral aclexplode(b.attacl) a where b.attrelid = c.oid
         ) g
         where c.relnamespace = 'enablebot'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'S')
-          and (g.grantee = 0 or g.grantee::regrole::text not in ('enablebot_owner', 'enablebot_router'))""",
+          and (g.grantee = 0
+            or g.grantee::regrole::text not in ('enablebot_owner', 'enablebot_router', 'enablebot_searcher'))""",
     "owner may truncate or add triggers": """
         select c.relname from pg_class c where c.relnamespace = 'enablebot'::regnamespace and c.relkind in ('r', 'p')
           and has_table_privilege('enablebot_owner', c.oid, 'truncate, trigger')""",
@@ -88,9 +95,9 @@ _FINDERS = {
     "function's search path is open": """
         select p.proname from pg_proc p where p.pronamespace = 'enablebot'::regnamespace and p.proname <> 'tenants'
           and not coalesce('search_path=pg_catalog, enablebot, pg_temp' = any (p.proconfig), false)""",
-    "function is not the owner's or the router's": """
+    "function is not the owner's, the router's or the searcher's": """
         select p.proname from pg_proc p where p.pronamespace = 'enablebot'::regnamespace
-          and p.proowner::regrole::text not in ('enablebot_owner', 'enablebot_router')""",
+          and p.proowner::regrole::text not in ('enablebot_owner', 'enablebot_router', 'enablebot_searcher')""",
     "function is not a definer's": """
         select p.proname from pg_proc p where p.pronamespace = 'enablebot'::regnamespace
           and not p.prosecdef and p.proname not in ('tenants', 'work_for', 'refuse_audit_change')""",
@@ -98,13 +105,14 @@ _FINDERS = {
         select p.proname || ' ' || coalesce(a.grantee::regrole::text, 'public') from pg_proc p
         cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
         where p.pronamespace = 'enablebot'::regnamespace and (a.grantee = 0 or a.grantee::regrole::text not in (
-          'enablebot_owner', 'enablebot_router', 'enablebot_api', 'enablebot_web', 'service_role'))""",
+          'enablebot_owner', 'enablebot_router', 'enablebot_searcher', 'enablebot_api', 'enablebot_web',
+          'service_role'))""",
     "inner function may be executed by a service": """
         select p.proname || ' ' || a.grantee::regrole from pg_proc p
         cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
         where p.pronamespace = 'enablebot'::regnamespace
           and (p.proname like 'inner\\_%' or p.proname in ('tenants', 'work_for', 'refuse_audit_change'))
-          and a.grantee::regrole::text not in ('enablebot_owner', 'enablebot_router')""",
+          and a.grantee::regrole::text not in ('enablebot_owner', 'enablebot_router', 'enablebot_searcher')""",
     "operation that no service may execute": """
         select p.proname from pg_proc p where p.pronamespace = 'enablebot'::regnamespace
           and p.proname not like 'inner\\_%' and p.proname not in ('tenants', 'work_for', 'refuse_audit_change')
@@ -120,20 +128,23 @@ _FINDERS = {
         group by p.proname having count(*) > 1""",
     "role that could step over the wall": """
         select r.rolname from pg_roles r
-        where r.rolname in ('enablebot_owner', 'enablebot_router', 'enablebot_api', 'enablebot_web')
+        where r.rolname in (
+          'enablebot_owner', 'enablebot_router', 'enablebot_searcher', 'enablebot_api', 'enablebot_web')
           and (r.rolsuper or r.rolbypassrls or r.rolcanlogin or r.rolcreaterole or r.rolcreatedb
             or r.rolreplication)""",
     "service that is a member of an owner": """
         select r.rolname from pg_roles r
         where r.rolname in ('enablebot_api', 'enablebot_web', 'anon', 'authenticated', 'service_role')
-          and (pg_has_role(r.oid, 'enablebot_owner', 'member') or pg_has_role(r.oid, 'enablebot_router', 'member'))""",
+          and (pg_has_role(r.oid, 'enablebot_owner', 'member') or pg_has_role(r.oid, 'enablebot_router', 'member')
+            or pg_has_role(r.oid, 'enablebot_searcher', 'member'))""",
     "schema open to strangers": """
         select coalesce(a.grantee::regrole::text, 'public') || ' ' || a.privilege_type from pg_namespace n
         cross join lateral aclexplode(n.nspacl) a
         where n.nspname = 'enablebot' and (a.grantee = 0 or a.grantee::regrole::text not in (
-            'enablebot_owner', 'enablebot_router', 'enablebot_api', 'enablebot_web', 'service_role')
+            'enablebot_owner', 'enablebot_router', 'enablebot_searcher', 'enablebot_api', 'enablebot_web',
+            'service_role')
           or (a.privilege_type = 'CREATE'
-            and a.grantee::regrole::text not in ('enablebot_owner', 'enablebot_router')))""",
+            and a.grantee::regrole::text not in ('enablebot_owner', 'enablebot_router', 'enablebot_searcher')))""",
     "column without a data class": r"""
         select c.relname || '.' || a.attname from pg_class c
         join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped

@@ -176,7 +176,8 @@ set search_path = pg_catalog, enablebot, pg_temp
 as $$
 declare
   v_login constant name := coalesce(nullif(current_setting('role', true), 'none'), session_user);
-  v_owners constant oid[] := array['enablebot_owner'::regrole, 'enablebot_router'::regrole];
+  v_owners constant oid[] := array[
+    'enablebot_owner'::regrole, 'enablebot_router'::regrole, 'enablebot_searcher'::regrole];
 begin
   return (
     with recursive memberships as (
