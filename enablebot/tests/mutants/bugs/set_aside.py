@@ -14,8 +14,8 @@ MUTANTS = (
         (
             Change(
                 _REPLAYS,
-                "and i.id = p_id and i.state = 'set_aside' for update;\n  if not found or not exists",
-                "and i.id = p_id for update;\n  if not found or not exists",
+                "and i.id = p_id and i.state = 'set_aside' for update;\n  if not found then",
+                "and i.id = p_id for update;\n  if not found then",
             ),
         ),
         (_REPLAYED,),
