@@ -11,6 +11,8 @@ from enablebot import __version__
 from enablebot.api.answering.model import Model, OpenAIModel
 from enablebot.api.answering.service import AnsweringService
 from enablebot.api.outage import SlackOutage
+from enablebot.api.rest.mounting import LARGER_BODIES, mount
+from enablebot.api.rest.quotas import QuotaHeaders
 from enablebot.api.slack.acceptance import Acceptance
 from enablebot.api.slack.endpoints import SlackEndpoints, not_now
 from enablebot.api.slack.handlers.dispatch import Dispatch
@@ -127,12 +129,22 @@ def create_app(
         openapi_url="/openapi.json" if is_open else None,
         docs_url=None,
         redoc_url=None,
+        # An address is what it is: a redirect would be one more answer that a client has to expect.
+        redirect_slashes=False,
     )
     figures = metrics_endpoint(metrics, token=settings.access.metrics_token, is_production=settings.is_production)
     for path, endpoint in (("/health", health_endpoint), ("/ready", ready_endpoint(pings)), ("/metrics", figures)):
         web.add_route(path, endpoint, methods=["GET"])
     web.state.pings = pings
-    protect(web, public_url=settings.http.api_public_url, has_pages=False)
+    error_form = mount(web, public_url=settings.http.api_public_url)
+    protect(
+        web,
+        public_url=settings.http.api_public_url,
+        has_pages=False,
+        error_form=error_form,
+        larger_bodies=LARGER_BODIES,
+    )
+    web.add_middleware(QuotaHeaders)
     api = Api(web)
     return api
 
