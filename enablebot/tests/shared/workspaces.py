@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from enablebot.shared.database.models import (
     ClaimedEventRow,
+    ClaimRow,
     EventKind,
     EventOutcome,
     OpenedAnswerRow,
@@ -137,7 +138,7 @@ async def claim(
 
 async def settle(
     database: Database,
-    *events: ClaimedEventRow,
+    *events: ClaimRow,
     outcome: EventOutcome = "done",
     reason: str | None = None,
     delay: float = 0,
