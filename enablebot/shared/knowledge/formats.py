@@ -81,7 +81,7 @@ _BYTE_ORDER_MARKS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
-_HTML = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
+_HTML = re.compile(r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 # Controls that no text has; tab, line ends, form feed, escape and the like are not among them.
 _CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\v\f\r\x1b\x08\x1a\x1c\x1d\x1e\x1f")
 _LOOKED_AT = 64 * 1024
@@ -120,14 +120,14 @@ def _in_zip(ending: str, head: bytes) -> Format:
         _refuse("contains macros", f"Save it as {instead} without macros and add that.")
     if any(name == b"xl/workbook.bin" for name in names) or ending == "xlsb":
         _refuse("is a binary Excel file (.xlsb)", "Save it as .xlsx and add that.")
-    for folder, kind in _OFFICE.items():
+    for folder, office in _OFFICE.items():
         if any(name.startswith(folder) for name in names):
-            return kind
+            return office
     claimed = _ENDINGS.get(ending)
     # Its parts may lie behind a large first one: reading will tell.
-    if claimed in _OFFICE.values():
-        return claimed
-    _refuse("is an archive of files", f"Unpack it and add its documents one by one: {READ}.")
+    if claimed is None or claimed not in _OFFICE.values():
+        _refuse("is an archive of files", f"Unpack it and add its documents one by one: {READ}.")
+    return claimed
 
 
 def _entry_name(head: bytes, entry: re.Match[bytes]) -> bytes:
@@ -159,10 +159,19 @@ def _as_text(ending: str, head: bytes) -> Format:
         encoding = "latin-1"
         start = start.removeprefix(b"\xef\xbb\xbf")
     named = _ENDINGS.get(ending)
-    if named == "html" or _HTML.match(start.decode(encoding, "ignore")):
+    if named == "html" or _begins_as_html(start.decode(encoding, "ignore")):
         return "html"
     # A text under a name like report.pdf is still a text.
     return named if named in {"csv", "markdown"} else "text"
+
+
+def _begins_as_html(text: str) -> bool:
+    """Look behind an XML declaration and comments; comment by comment, as no expression could without retracing."""
+    text = text.lstrip("\ufeff \t\r\n")
+    while text.startswith(("<!--", "<?")):
+        end = "-->" if text.startswith("<!--") else "?>"
+        text = text.partition(end)[2].lstrip()
+    return _HTML.match(text) is not None
 
 
 def _unmarked_utf16(start: bytes) -> str | None:
