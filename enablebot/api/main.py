@@ -29,6 +29,7 @@ from enablebot.shared.errors import SettingsError
 from enablebot.shared.health import Pings, health_endpoint, ready_endpoint
 from enablebot.shared.http import protect
 from enablebot.shared.installations import Installations
+from enablebot.shared.knowledge.library import Library, open_library
 from enablebot.shared.metrics import Metrics, metrics_endpoint
 from enablebot.shared.sensitive import Sensitive
 from enablebot.shared.slack.client import SlackClients
@@ -45,6 +46,7 @@ class Services:
     slack: SlackClients
     model: Model
     installations: Installations
+    library: Library
     intake: Intake
     worker: Worker
     endpoints: SlackEndpoints
@@ -185,13 +187,15 @@ async def _open(
     installations = Installations(database, keyring)
     if opened_here:
         await installations.refuse_missing_keys()
+    library = await open_library(settings, database, installations)
+    opened.push_async_callback(library.aclose)
     answering = AnsweringService(
         database, installations, slack, model, settings.model, metrics, time_scale=settings.worker.time_scale
     )
     dispatch = Dispatch(database, installations, slack, answering, metrics=metrics)
     worker = Worker(database, dispatch, settings.worker, metrics=metrics, outage=outage)
     intake = Intake(database, installations, on_accepted=worker.wake)
-    upkeep = Upkeep(database, metrics)
+    upkeep = Upkeep(database, metrics, purge_documents=library.purge)
     opened.push_async_callback(upkeep.aclose)
     opened.push_async_callback(worker.drain, settings.worker.drain_seconds / 2)
     opened.push_async_callback(intake.aclose)
@@ -209,6 +213,7 @@ async def _open(
         slack=slack,
         model=model,
         installations=installations,
+        library=library,
         intake=intake,
         worker=worker,
         endpoints=SlackEndpoints(

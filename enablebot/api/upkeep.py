@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from enablebot.shared.database.models import InboxDepthRow
@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 DEPTH_SECONDS = 15.0
 PRUNE_SECONDS = 3600.0
+# What was deleted with time to undo it is gone soon after that time.
+PURGE_SECONDS = 60.0
 # Slack repeats an event for six minutes at most, with Delayed Events for a day.
 DEDUPE_DAYS = 7
 DONE_DAYS = 7
@@ -23,23 +25,34 @@ MOST_SKEW_SECONDS = 60.0
 
 
 class Upkeep:
-    """Two quiet loops; what fails is tried again at the next turn."""
+    """Quiet loops; what fails is tried again at the next turn.
+
+    `purge_documents` erases documents that are due, and returns how many.
+    """
 
     def __init__(
-        self, database: Database, metrics: Metrics, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        database: Database,
+        metrics: Metrics,
+        *,
+        purge_documents: Callable[[], Awaitable[int]] | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._database = database
         self._metrics = metrics
+        self._purge_documents = purge_documents
         self._now = now
         self._is_skewed = False
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin both loops."""
+        """Begin the loops."""
         self._loops = [asyncio.create_task(self._show_depth()), asyncio.create_task(self._prune())]
+        if self._purge_documents is not None:
+            self._loops.append(asyncio.create_task(self._purge(self._purge_documents)))
 
     async def aclose(self) -> None:
-        """End both loops."""
+        """End the loops."""
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -87,3 +100,14 @@ class Upkeep:
                 log.warning("Old rows could not be removed: %s", error.message)
             else:
                 log.info("Removed old rows", extra=pruned.model_dump())
+
+    async def _purge(self, purge_documents: Callable[[], Awaitable[int]]) -> None:
+        while True:
+            await asyncio.sleep(PURGE_SECONDS)
+            try:
+                purged = await purge_documents()
+            except DatabaseError as error:
+                log.warning("Documents that are due could not be erased: %s", error.message)
+            else:
+                if purged:
+                    log.info("Erased documents that were due", extra={"documents": purged})

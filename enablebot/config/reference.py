@@ -198,6 +198,18 @@ SETTINGS_REFERENCE: tuple[Variable, ...] = (
     ),
     Variable("Access", "OPENAPI_PUBLIC", "off", "`on` shows the OpenAPI pages in production."),
     Variable(
+        "Knowledge",
+        "KNOWLEDGE_MOST_DOCUMENTS",
+        "10000",
+        "Documents one workspace may keep, 1 to 1000000.",
+    ),
+    Variable(
+        "Knowledge",
+        "KNOWLEDGE_MOST_MEGABYTES",
+        "5000",
+        "What the originals of one workspace's documents may weigh together, in MB, 1 to 1000000.",
+    ),
+    Variable(
         "Worker",
         "WORKER_LEASE_SECONDS",
         "20",

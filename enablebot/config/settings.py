@@ -121,6 +121,18 @@ class WorkerSettings(_Frozen):
     drain_seconds: float = 20
 
 
+class KnowledgeSettings(_Frozen):
+    """How much one workspace may give to be known."""
+
+    most_documents: int = 10_000
+    most_megabytes: int = 5000
+
+    @property
+    def most_bytes(self) -> int:
+        """The same in bytes."""
+        return self.most_megabytes * 1024 * 1024
+
+
 class Settings(_Frozen):
     """Everything the environment decides."""
 
@@ -134,6 +146,7 @@ class Settings(_Frozen):
     access: AccessSettings = AccessSettings()
     logging: LoggingSettings = LoggingSettings()
     worker: WorkerSettings = WorkerSettings()
+    knowledge: KnowledgeSettings = KnowledgeSettings()
 
     @property
     def is_production(self) -> bool:
@@ -201,6 +214,10 @@ def load_settings(
             documents=reader.integer("WORKER_DOCUMENTS", smallest=0, largest=100),
             time_scale=reader.number("WORKER_TIME_SCALE", smallest=0.001, largest=1),
             drain_seconds=reader.number("DRAIN_SECONDS", smallest=1, largest=600),
+        ),
+        knowledge=KnowledgeSettings(
+            most_documents=reader.integer("KNOWLEDGE_MOST_DOCUMENTS", smallest=1, largest=1_000_000),
+            most_megabytes=reader.integer("KNOWLEDGE_MOST_MEGABYTES", smallest=1, largest=1_000_000),
         ),
     )
     if is_production and settings.logging.level == "DEBUG" and reader.given("LOG_LEVEL"):

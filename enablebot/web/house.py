@@ -9,10 +9,13 @@ from starlette.requests import Request
 from enablebot.config.settings import Settings
 from enablebot.shared.database.operations import Database
 from enablebot.shared.installations import Installations
+from enablebot.shared.knowledge.library import Library
+from enablebot.shared.knowledge.search import Search
 from enablebot.shared.metrics import Metrics
 from enablebot.shared.sensitive import Sensitive
 from enablebot.web.calling import SlackCalls
 from enablebot.web.cookies import Cookies
+from enablebot.web.dashboard.knowledge_channels import ChannelBook
 from enablebot.web.pages import Pages
 
 
@@ -33,6 +36,9 @@ class House:
     slack: SlackCalls
     slack_app: SlackApp | None
     installations: Installations
+    library: Library
+    search: Search
+    channels: ChannelBook
     metrics: Metrics
     pages: Pages
     cookies: Cookies

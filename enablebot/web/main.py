@@ -13,6 +13,7 @@ from enablebot.shared.encryption.keyring import Keyring
 from enablebot.shared.errors import SettingsError
 from enablebot.shared.health import Pings, health_endpoint, ready_endpoint
 from enablebot.shared.installations import Installations
+from enablebot.shared.knowledge.library import open_library
 from enablebot.shared.metrics import Metrics, metrics_endpoint
 from enablebot.shared.sensitive import Sensitive
 from enablebot.web import auth, landing
@@ -68,6 +69,8 @@ def create_app(
             installations = Installations(data, keyring)
             if database is None:
                 await installations.refuse_missing_keys()
+            library = await open_library(settings, data, installations)
+            opened.push_async_callback(library.aclose)
             pings.add("database", SchemaCheck(data))
             calls = SlackCalls(base_url=settings.slack.base_url, on_call=count_call, given=slack)
             opened.push_async_callback(calls.aclose)
@@ -78,6 +81,7 @@ def create_app(
                     slack=calls,
                     slack_app=_slack_app(settings),
                     installations=installations,
+                    library=library,
                     metrics=metrics,
                     pages=pages,
                     cookies=cookies,

@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID, uuid4
 
 from enablebot.shared.database.document_rows import BegunDocumentRow, QueuedDocumentRow
@@ -25,7 +25,7 @@ from enablebot.shared.errors import (
 from enablebot.shared.installations import Installations
 from enablebot.shared.knowledge.formats import sniff
 from enablebot.shared.knowledge.names import clean_name, clean_title
-from enablebot.shared.knowledge.originals import Originals
+from enablebot.shared.knowledge.originals import Originals, open_originals
 from enablebot.shared.knowledge.spool import Spool
 from enablebot.shared.models.document import (
     MOST_BYTES,
@@ -36,6 +36,9 @@ from enablebot.shared.models.document import (
     Format,
     Source,
 )
+
+if TYPE_CHECKING:
+    from enablebot.config.settings import Settings
 
 # Whose documents a call may touch: the workspace's knowledge only, or those given for one conversation as well.
 Reach = Literal["workspace", "conversations too"]
@@ -259,9 +262,10 @@ class Library:
         return purged
 
     async def aclose(self) -> None:
-        """Let documents that are all here be stored to the end."""
+        """Let documents that are all here be stored to the end, and close what leads to their originals."""
         if self._storing:
             await asyncio.wait(self._storing)
+        await self._originals.aclose()
 
     async def _store(self, arrived: "_Arrived", spool: Spool) -> Added:
         tenant_id = arrived.tenant_id
@@ -350,6 +354,17 @@ class Library:
             f"This file does not fit: the workspace's documents may weigh {self._most_bytes // 2**20} MB together. "
             "Delete some that nobody needs any more, or ask whoever runs EnableBot to raise KNOWLEDGE_MOST_MEGABYTES."
         )
+
+
+async def open_library(settings: "Settings", database: Database, installations: Installations) -> Library:
+    """Return the library as the settings want it; close it before the database."""
+    return Library(
+        database,
+        installations,
+        await open_originals(settings.database),
+        most_documents=settings.knowledge.most_documents,
+        most_bytes=settings.knowledge.most_bytes,
+    )
 
 
 @dataclass(frozen=True, slots=True)
