@@ -24,7 +24,7 @@ import Stemmer
 # weighed again whenever a document comes or goes.
 _K1 = 1.2
 _B = 0.75
-_AVERAGE_LENGTH = 250
+_AVERAGE_LENGTH = 200
 
 # Term ids are dimensions of a sparsevec, which may have no more; it holds 16,000 of them at once.
 DIMENSIONS = 1_000_000_000
@@ -111,8 +111,7 @@ def cut(text: str) -> list[str]:
 
 def term_id(tenant_id: UUID, term: str) -> int:
     """Return the number of a term in one workspace: another workspace has another number for the same term."""
-    digest = blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8, key=tenant_id.bytes).digest()
-    return int.from_bytes(digest, "little") % DIMENSIONS + 1
+    return _numbered(tenant_id.bytes, term)
 
 
 def weigh(tenant_id: UUID, text: str) -> Weighed:
@@ -133,10 +132,18 @@ def weigh_question(tenant_id: UUID, text: str) -> Weighed:
 
 def _count(tenant_id: UUID, terms: list[str]) -> dict[int, int]:
     """Count terms by id, in order of their ids; two terms of one id, once in a billion, count as one."""
-    counts: Counter[int] = Counter()
+    key = tenant_id.bytes
+    counts: dict[int, int] = {}
     for term, count in Counter(terms).most_common(_MOST_TERMS):
-        counts[term_id(tenant_id, term)] += count
+        number = _numbered(key, term)
+        counts[number] = counts.get(number, 0) + count
     return dict(sorted(counts.items()))
+
+
+@lru_cache(maxsize=32_768)
+def _numbered(key: bytes, term: str) -> int:
+    digest = blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
+    return int.from_bytes(digest, "little") % DIMENSIONS + 1
 
 
 @lru_cache(maxsize=16_384)

@@ -110,7 +110,10 @@ begin
         sum(t.df) over (order by t.df, t.term_id rows between unbounded preceding and 1 preceding), 0) < p_enough
         as is_taken
     from unnest(p_term_ids, p_counts) as q (term_id, times)
-    join terms t on t.tenant_id = p_tenant_id and t.term_id = q.term_id
+    -- Looked up one by one: a join might be planned as reading all of the workspace's terms.
+    cross join lateral (
+      select t.term_id, t.df from terms t where t.tenant_id = p_tenant_id and t.term_id = q.term_id limit 1
+    ) t
   ) r;
 end
 $$;
