@@ -28,7 +28,8 @@ def free_port() -> int:
     """
     folder = Path(tempfile.gettempdir()) / f"enablebot-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    for port in random.SystemRandom().sample(range(_FIRST, _LAST), _LAST - _FIRST):
+    start = random.SystemRandom().randrange(_LAST - _FIRST)
+    for port in (*range(_FIRST + start, _LAST), *range(_FIRST, _FIRST + start)):
         lock = (folder / str(port)).open("wb")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
