@@ -6,8 +6,8 @@ Sizes and rules were measured: whole sections, the path in front, no overlap (se
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from math import ceil
-from os.path import commonprefix
 
 from enablebot.reader.blocks import Block, Break, Heading, Place
 from enablebot.reader.cleaning import one_line
@@ -116,10 +116,18 @@ class _Chunker:
             while section.blocks:
                 yield self._cut(aim if section.tokens > _BEARABLE else section.tokens)
             return
-        if self._packed and self._packed_tokens + section.tokens > TARGET:
+        if self._packed and not self._fits(section):
             yield from self._flush()
         self._packed.append(section)
         self._packed_tokens += section.tokens
+
+    def _fits(self, section: _Section) -> bool:
+        """Sections of different chapters share a passage only where there is little to share."""
+        if self._packed_tokens + section.tokens > TARGET:
+            return False
+        last = self._packed[-1]
+        are_strangers = last.path[:1] != section.path[:1] and len(last.path) + len(section.path) > 2
+        return not are_strangers or self._packed_tokens < TARGET // 4
 
     def _cut(self, aim: int) -> Passage:
         """The beginning of the open section, as much as comes nearest to `aim` tokens."""
@@ -141,7 +149,7 @@ class _Chunker:
 
 def _compose(sections: list[_Section]) -> Passage:
     """One passage of whole sections: the path they share stands above, what differs stands in the text."""
-    shared: tuple[str, ...] = tuple(commonprefix([list(section.path) for section in sections]))
+    shared: tuple[str, ...] = _shared([section.path for section in sections])
     if len(sections) == 1 and not sections[0].blocks:
         shared = shared[:-1]
     parts: list[str] = []
@@ -158,6 +166,12 @@ def _compose(sections: list[_Section]) -> Passage:
     text = "\n\n".join(parts)
     places = [block.place for section in sections for block in section.blocks] or [sections[0].place]
     return Passage(shared, text, _span(places[0], places[-1]), count_tokens(text))
+
+
+def _shared(paths: list[tuple[str, ...]]) -> tuple[str, ...]:
+    first = paths[0]
+    alike = takewhile(lambda at: all(path[: at + 1] == first[: at + 1] for path in paths), range(len(first)))
+    return first[: len(list(alike))]
 
 
 def _span(first: Place, last: Place) -> Place:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enablebot.reader.unreadable import Unreadable
 
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -15,9 +15,10 @@ _MARKS = (
 )
 # What text is still written in. Anything rarer would be guessed wrong more often than right.
 _GUESSED = (
-    "cp1252 iso8859_15 cp1250 iso8859_2 cp1251 koi8_r cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 cp874 mac_roman "
-    "gb18030 big5 shift_jis euc_jp euc_kr cp949 utf_16_le utf_16_be"
-).split()
+    *("cp1252", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256"),
+    *("cp1257", "cp1258", "cp874", "gb18030", "big5", "shift_jis", "euc_jp", "euc_kr", "cp949"),
+    *("utf_16_le", "utf_16_be"),
+)
 _LOOKED_AT = 64 * 1024
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _BINARY = "This file is no text: it is something else under the name of one. Send it as what it is."
@@ -47,17 +48,8 @@ def decode(content: bytes, *, hint: str | None = None) -> str:
 def _plain(content: bytes) -> str | None:
     for mark, encoding in _MARKS:
         if content.startswith(mark):
-            return (
-                content.removeprefix(mark).decode("utf-8", "replace")
-                if encoding == "utf-8"
-                else _marked(content, encoding)
-            )
-    zeros = content[:_LOOKED_AT].count(0)
-    return None if zeros else _attempt(content, "utf-8")
-
-
-def _marked(content: bytes, encoding: str) -> str:
-    return content.decode(encoding, "replace")
+            return content.decode(encoding, "replace")
+    return None if 0 in content[:_LOOKED_AT] else _attempt(content, "utf-8")
 
 
 def _attempt(content: bytes, encoding: str) -> str | None:

@@ -1,5 +1,6 @@
 """One document from its bytes to its passages, told line by line, behind the walls."""
 
+import codecs
 import importlib
 import json
 import os
@@ -38,6 +39,9 @@ _LONGEST_TITLE = 300
 _SECONDS, _SECONDS_A_MEGABYTE = 8, 4
 _LONGEST_HEADER = 64 * 1024
 
+# What parsers ask for once nothing can be loaded any more.
+_ENCODINGS = ("ascii", "latin-1", "cp437", "cp1252", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
+
 _BROKEN = "This file could not be read: it is damaged, or not what its name says. Save it anew, and send it again."
 _EMPTY = "This file is empty. Send the one that has something in it."
 _TOO_LARGE = "This file is larger than {0} MB. Split it, and send its parts."
@@ -74,7 +78,7 @@ def answer(source: BinaryIO, sink: BinaryIO) -> NoReturn:
             _say(sink, failed={"code": "too_much_memory", "reason": _TOO_MUCH_MEMORY})
         except BrokenPipeError:
             raise
-        except Exception as failure:  # noqa: BLE001 a parser may raise anything; what it was goes into the log
+        except Exception as failure:  # a parser may raise anything; what it was goes into the log
             _say(sink, failed={"code": "damaged", "reason": _BROKEN, "where": _where(failure)})
     finally:
         os._exit(0)
@@ -90,6 +94,8 @@ def _answer(source: BinaryIO, sink: BinaryIO) -> None:
     if len(content) > task.most_bytes:
         raise Unreadable("too_large", _TOO_LARGE.format(task.most_bytes // (1024 * 1024)))
     module.prepare(content)
+    for encoding in _ENCODINGS:
+        codecs.lookup(encoding)
     weigh(task.tenant_id, "Once before the walls stand, so that what is imported late is there.")
     set_limits(memory=task.memory, seconds=_SECONDS + _SECONDS_A_MEGABYTE * len(content) // (1024 * 1024))
     try:

@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Callable
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 _SECCOMP_MODE_FILTER = 2
@@ -64,8 +65,9 @@ class _Program(ctypes.Structure):
 
 
 def leave_the_house() -> None:
-    """First of all: keep nothing that was open in the parent, die with it, and be no other process's to look into."""
+    """First of all: keep nothing the parent had open, die with it, stand back for it, and be closed to others."""
     os.closerange(3, 65536)
+    os.nice(10)  # reading can wait, questions cannot
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -101,7 +103,7 @@ def raise_walls() -> None:
 
 def find_gap() -> str | None:
     """Knock at each wall once it stands: what still gave way, None when nothing did."""
-    attempts = {
+    attempts: dict[str, Callable[[], object]] = {
         "open a file": lambda: os.open("/dev/null", os.O_RDONLY),
         "open a socket": socket.socket,
         "start a process": os.fork,
