@@ -14,13 +14,16 @@ from enablebot.shared.errors import SettingsError
 from enablebot.shared.health import Pings, health_endpoint, ready_endpoint
 from enablebot.shared.installations import Installations
 from enablebot.shared.knowledge.library import open_library
+from enablebot.shared.knowledge.search import Search
 from enablebot.shared.metrics import Metrics, metrics_endpoint
 from enablebot.shared.sensitive import Sensitive
-from enablebot.web import auth, landing
+from enablebot.web import auth, landing, paths
 from enablebot.web.assets import Assets, static_routes
 from enablebot.web.calling import SlackCalls
 from enablebot.web.cookies import cookies_for
-from enablebot.web.dashboard import overview
+from enablebot.web.dashboard import knowledge, knowledge_document, knowledge_search, overview
+from enablebot.web.dashboard.knowledge_channels import ChannelBook
+from enablebot.web.dashboard.knowledge_upload import LARGEST_UPLOAD_BYTES
 from enablebot.web.dashboard.session import ABSOLUTE_SECONDS
 from enablebot.web.failures import answer_failures
 from enablebot.web.house import House, SlackApp
@@ -82,6 +85,8 @@ def create_app(
                     slack_app=_slack_app(settings),
                     installations=installations,
                     library=library,
+                    search=Search(data, None),
+                    channels=ChannelBook(calls, installations),
                     metrics=metrics,
                     pages=pages,
                     cookies=cookies,
@@ -94,12 +99,21 @@ def create_app(
     app.include_router(landing.routes)
     app.include_router(auth.routes)
     app.include_router(overview.routes)
+    # The search before the documents: its address looks like one of theirs.
+    for room in (knowledge, knowledge_search, knowledge_document):
+        app.include_router(room.routes)
     app.include_router(static_routes(assets))
     figures = metrics_endpoint(metrics, token=settings.access.metrics_token, is_production=settings.is_production)
     for path, endpoint in (("/health", health_endpoint), ("/ready", ready_endpoint(pings)), ("/metrics", figures)):
         app.add_route(path, endpoint, methods=["GET"])
     app.state.pings = pings
-    answer_failures(app, pages=pages, cookies=cookies, public_url=settings.http.web_public_url)
+    answer_failures(
+        app,
+        pages=pages,
+        cookies=cookies,
+        public_url=settings.http.web_public_url,
+        larger_bodies={paths.KNOWLEDGE: LARGEST_UPLOAD_BYTES},
+    )
     return app
 
 

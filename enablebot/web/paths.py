@@ -4,7 +4,16 @@ HOME = "/"
 INSTALL = "/slack/install"
 OAUTH_REDIRECT = "/slack/oauth_redirect"
 DASHBOARD = "/dashboard"
+KNOWLEDGE = "/dashboard/knowledge"
+KNOWLEDGE_SEARCH = "/dashboard/knowledge/search"
 LOGOUT = "/logout"
 
 # What templates call them.
-BY_NAME = {"home": HOME, "install": INSTALL, "dashboard": DASHBOARD, "logout": LOGOUT}
+BY_NAME = {
+    "home": HOME,
+    "install": INSTALL,
+    "dashboard": DASHBOARD,
+    "knowledge": KNOWLEDGE,
+    "knowledge_search": KNOWLEDGE_SEARCH,
+    "logout": LOGOUT,
+}

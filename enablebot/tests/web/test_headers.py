@@ -36,6 +36,14 @@ def assert_protected(response: httpx2.Response, *, is_https: bool = True) -> Non
 ANSWERS = [
     ("GET", "/", 200),
     ("GET", "/dashboard", 200),
+    ("GET", "/dashboard/knowledge", 200),
+    ("GET", "/dashboard/knowledge/search?query=notice", 200),
+    ("GET", "/dashboard/knowledge/7", 404),
+    ("GET", "/dashboard/knowledge/7/original", 404),
+    ("GET", "/dashboard/knowledge/7/delete", 405),
+    ("POST", "/dashboard/knowledge", 403),
+    ("GET", "/dashboard/knowledge?after=%00", 400),
+    ("GET", "/dashboard/knowledge?q=" + "a" * 300, 422),
     ("GET", "/health", 200),
     ("GET", "/ready", 200),
     ("GET", "/metrics", 200),
@@ -98,6 +106,19 @@ OPEN_TO_EVERYBODY = {
     "/static/{name:path}",
 }
 
+CLOSED = {
+    "/dashboard",
+    "/dashboard/knowledge",
+    "/dashboard/knowledge/search",
+    "/dashboard/knowledge/{id_}",
+    "/dashboard/knowledge/{id_}/original",
+    "/dashboard/knowledge/{id_}/delete",
+    "/dashboard/knowledge/{id_}/restore",
+    "/dashboard/knowledge/{id_}/reindex",
+    "/dashboard/knowledge/{id_}/channels",
+    "/logout",
+}
+
 
 def routes_of(router: object) -> Iterator[BaseRoute]:
     for route in getattr(router, "routes", ()):
@@ -113,7 +134,7 @@ async def test_every_other_address_asks_who_you_are(
 ) -> None:
     app: FastAPI = create_app(settings_for(sandbox.base_url), database=web_database)
     found = {(route.path, method) for route in routes_of(app) for method in route.methods}  # type: ignore[attr-defined]
-    assert {path for path, _ in found} == OPEN_TO_EVERYBODY | {"/dashboard", "/logout"}
+    assert {path for path, _ in found} == OPEN_TO_EVERYBODY | CLOSED
     stranger = new_visitor()
     own = {"Sec-Fetch-Site": "same-origin", "Origin": HTTPS_URL}
     for path, method in found:

@@ -44,6 +44,8 @@ async def every_page(visitor: Visitor) -> dict[str, Page]:
         "landing": landing,
         "landing, signed in": await visitor.get("/"),
         "dashboard": await visitor.get("/dashboard"),
+        "knowledge": await visitor.get("/dashboard/knowledge"),
+        "search": await visitor.get("/dashboard/knowledge/search?query=notice"),
         "nothing there": await visitor.get("/nothing"),
     }
     return {name: Page(response.text) for name, response in pages.items()}

@@ -1,6 +1,7 @@
 """Who is looking: sessions kept on the server, and forms that only our own pages can send."""
 
 import hmac
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import parse_qs
@@ -19,10 +20,12 @@ from enablebot.web.notices import FOREIGN_REQUEST, NOT_SIGNED_IN, NoticeError
 IDLE_SECONDS = 30 * 60
 ABSOLUTE_SECONDS = 12 * 60 * 60
 FORM_FIELD = "csrf_token"
+# Where a script of ours puts the same token, so that it is looked at before a body is read.
+FORM_HEADER = "x-csrf-token"
 
-# A form of these pages is a button with its token.
+# A form of these pages is a button with its token, and at most a list of channels.
 LARGEST_FORM_BYTES = 16 * 1024
-_MOST_FIELDS = 20
+_MOST_FIELDS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +93,40 @@ def refuse_other_sites(request: Request, house: InHouse) -> None:
         raise NoticeError(FOREIGN_REQUEST)
 
 
-async def viewer_of_form(
-    request: Request, house: InHouse, _: Annotated[None, Depends(refuse_other_sites)], viewer: SignedIn
-) -> Viewer:
-    """The viewer who sent one of our forms; every route that changes something asks for this one."""
-    sent = _field(await _body(request), FORM_FIELD)
-    if not hmac.compare_digest(sent.encode(), form_token(house, viewer).encode()):
+def refuse_other_token(house: House, viewer: Viewer, sent: str) -> None:
+    """End a request with a 403 page unless what was sent is this session's own token."""
+    if not hmac.compare_digest(sent.encode(errors="replace"), form_token(house, viewer).encode()):
         raise NoticeError(FOREIGN_REQUEST)
-    return viewer
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One of our forms, and the person who sent it."""
+
+    viewer: Viewer
+    fields: Mapping[str, Sequence[str]]
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """Everything that was filled in under a name."""
+        return tuple(self.fields.get(name, ()))
+
+
+async def form_of_viewer(
+    request: Request, house: InHouse, _: Annotated[None, Depends(refuse_other_sites)], viewer: SignedIn
+) -> Form:
+    """What was filled in; every route that changes something asks for this, or for the viewer of the form."""
+    form = Form(viewer, _fields(await _body(request)))
+    sent = form.values(FORM_FIELD)
+    refuse_other_token(house, viewer, sent[0] if len(sent) == 1 else "")
+    return form
+
+
+FilledForm = Annotated[Form, Depends(form_of_viewer)]
+
+
+async def viewer_of_form(form: FilledForm) -> Viewer:
+    """The viewer who sent a form that says nothing else."""
+    return form.viewer
 
 
 SentForm = Annotated[Viewer, Depends(viewer_of_form)]
@@ -113,10 +142,8 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _field(body: bytes, name: str) -> str:
+def _fields(body: bytes) -> Mapping[str, Sequence[str]]:
     try:
-        fields = parse_qs(body.decode("ascii"), max_num_fields=_MOST_FIELDS, strict_parsing=True)
+        return parse_qs(body.decode("ascii"), max_num_fields=_MOST_FIELDS, strict_parsing=True)
     except ValueError:
-        return ""
-    values = fields.get(name, [])
-    return values[0] if len(values) == 1 else ""
+        return {}
