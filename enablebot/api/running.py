@@ -83,6 +83,9 @@ class Running:
                 log.info("Somebody else has taken over this event")
                 return
             except asyncio.CancelledError:
+                if claim.is_lost and claim.is_document:
+                    log.info("This document is no longer ours to read: deleted, replaced, or taken over")
+                    return
                 if claim.is_lost:
                     self._metrics.claims_lost.inc()
                     log.warning("This event is no longer ours, its handler was stopped")

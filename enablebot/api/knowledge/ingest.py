@@ -107,7 +107,7 @@ class Ingest:
                 return Outcome("done", f"it was {begun.already} already")
             async with asyncio.timeout(LONGEST_SECONDS):
                 done = await self._stage(task, begun)
-                await self._embed(task)
+                await self._embed(task, done.title)
             await task.publish(done)
         except (_Gone, DocumentGone):
             return self._ended("gone", Outcome("dropped", "it was deleted or replaced meanwhile"))
@@ -169,7 +169,7 @@ class Ingest:
         self._metrics.passages.inc(len(batch))
         batch.clear()
 
-    async def _embed(self, task: "_Attempt") -> None:
+    async def _embed(self, task: "_Attempt", title: str) -> None:
         """Vectors beside the words, as far as the model comes in time. Words alone are found, too."""
         if self._vectors is None:
             return
@@ -187,6 +187,7 @@ class Ingest:
             row.tenant_id,
             row.document_id,
             row.version,
+            title=title,
             seconds=EMBEDDING_SECONDS * self._time_scale,
             on_progress=note,
         )

@@ -78,12 +78,13 @@ class Vectors:
         document_id: UUID,
         version: int,
         *,
+        title: str,
         seconds: float,
         on_progress: Callable[[float], Awaitable[None]],
     ) -> bool:
-        """Embed a version's passages; False where time or the model ran out first, and the rest is caught up with.
+        """Embed a version's passages under its title; False where time or the model ran out first.
 
-        Raises what `on_progress` raises, and DatabaseError.
+        What is left then is caught up with. Raises what `on_progress` raises, and DatabaseError.
         """
         if self._is_resting:
             return False
@@ -103,7 +104,8 @@ class Vectors:
                 if not rows:
                     return True
                 async with asyncio.timeout_at(until):
-                    await self._embed_all(tenant_id, rows)
+                    # Until it is published, the row knows the title of the version before.
+                    await self._embed_all(tenant_id, [row.model_copy(update={"title": title}) for row in rows])
                 after = rows[-1].id
                 embedded += len(rows)
                 # How many there are is not known here; the more, the closer to the end.

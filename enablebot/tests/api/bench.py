@@ -9,12 +9,13 @@ from uuid import UUID
 
 import asyncpg
 
+from enablebot.api.handling import Handlers
 from enablebot.api.outage import SlackOutage
 from enablebot.api.slack.intake import Intake
 from enablebot.api.slack.relevance import relevance
 from enablebot.api.worker import Worker
 from enablebot.config.settings import WorkerSettings
-from enablebot.shared.database.models import ClaimedEventRow, EventOutcome
+from enablebot.shared.database.models import ClaimedDocumentRow, ClaimedEventRow, EventOutcome
 from enablebot.shared.database.operations import Database
 from enablebot.shared.installations import Installations
 from enablebot.shared.metrics import Metrics
@@ -124,12 +125,26 @@ class Bench:
 
     @asynccontextmanager
     async def working(
-        self, script: Script, *, drain_seconds: float = 5, outage: SlackOutage | None = None, **settings: Any
+        self,
+        script: Script,
+        *,
+        drain_seconds: float = 5,
+        outage: SlackOutage | None = None,
+        documents: Handlers[ClaimedDocumentRow] | None = None,
+        document_slots: int = 2,
+        **settings: Any,
     ) -> AsyncIterator[Worker]:
         """A worker that runs meanwhile and is drained at the end."""
         given = {"lease_seconds": 60, "concurrency": 8, "tenant_concurrency": 8, "time_scale": 0.01, **settings}
+        given["documents"] = document_slots
         self.worker = Worker(
-            self.database, script, WorkerSettings(**given), metrics=self.metrics, outage=outage, jitter=lambda: 0.5
+            self.database,
+            script,
+            WorkerSettings(**given),
+            metrics=self.metrics,
+            outage=outage,
+            documents=documents,
+            jitter=lambda: 0.5,
         )
         self.worker.start()
         try:

@@ -2,9 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
-from typing import Any, TypeAlias
-from uuid import UUID, uuid4
+from typing import TypeAlias
 
 import asyncpg
 import pytest
@@ -13,56 +11,12 @@ from enablebot.shared.database.models import ClaimedDocumentRow
 from enablebot.shared.database.operations import Database
 from enablebot.shared.errors import StaleClaim
 from enablebot.tests.database import postgres_versions
-from enablebot.tests.shared.workspaces import Event, Workspace, accept, add_installed, claim, end, settle
+from enablebot.tests.shared.queued_documents import add_document, add_waiting, claim_documents, of
+from enablebot.tests.shared.workspaces import Event, accept, add_installed, claim, end, settle
 
 pytestmark = pytest.mark.anyio
 
 Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-
-
-async def add_document(database: Database, workspace: Workspace, name: str = "handbook.txt", **changes: Any) -> UUID:
-    """Store and queue a document of a few bytes."""
-    content = f"{name} {uuid4()}".encode()
-    values: dict[str, Any] = {
-        "tenant_id": workspace.tenant_id,
-        "id": uuid4(),
-        "name": name,
-        "title": None,
-        "format": "text",
-        "size_bytes": len(content),
-        "content_hash": sha256(content).digest(),
-        "source": "api",
-        "added_by": "U1",
-        "channels": [],
-        "lane": None,
-        "most_documents": 1000,
-        "most_bytes": 10**9,
-        **changes,
-    }
-    begun = await database.begin_document(**values)
-    assert begun.id is not None
-    assert begun.version is not None
-    named = {"tenant_id": workspace.tenant_id, "document_id": begun.id, "version": begun.version}
-    await database.add_document_piece(**named, piece=0, sealed=content, data_key_id=workspace.data_key_id)
-    assert (await database.queue_document(**named)).queued
-    return begun.id
-
-
-async def add_waiting(admin: Admin, workspace: Workspace, many: int) -> None:
-    """Put documents into the inbox that are nowhere else."""
-    await admin.execute(
-        "insert into enablebot.inbox (tenant_id, event_key, lane, kind, state) "
-        "select $1, 'document:' || d || ':1', 'document:' || d, 'document', 'ready' "
-        "from (select gen_random_uuid() as d from generate_series(1, $2::int)) g",
-        workspace.tenant_id,
-        many,
-    )
-
-
-async def claim_documents(
-    database: Database, *, limit: int = 10, tenant_cap: int = 10, worker: str = "worker"
-) -> list[ClaimedDocumentRow]:
-    return await database.claim_documents(worker=worker, limit=limit, tenant_cap=tenant_cap, lease_seconds=60)
 
 
 async def claim_lost(database: Database, admin: Admin) -> list[ClaimedDocumentRow]:
@@ -71,17 +25,6 @@ async def claim_lost(database: Database, admin: Admin) -> list[ClaimedDocumentRo
     claimed = await claim_documents(database)
     await admin.execute("update enablebot.inbox set available_at = now() where state = 'ready'")
     return claimed or await claim_documents(database)
-
-
-def of(claimed: ClaimedDocumentRow) -> dict[str, Any]:
-    """Return the arguments that name a claimed document and the claim."""
-    return {
-        "tenant_id": claimed.tenant_id,
-        "document_id": claimed.document_id,
-        "version": claimed.version,
-        "event_id": claimed.id,
-        "claim_token": claimed.claim_token,
-    }
 
 
 @postgres_versions
