@@ -53,7 +53,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class BotCredentials:
-    """A workspace's way to speak in Slack. `installed_at` tells this installation from a later one."""
+    """A workspace's way to speak in Slack. `installed_at` tells this installation from a later one.
+
+    `installed_by` is the id of the person who added the app.
+    """
 
     tenant_id: UUID
     credential_tenant_id: UUID
@@ -65,6 +68,7 @@ class BotCredentials:
     scopes: tuple[str, ...]
     is_org_wide: bool
     installed_at: datetime
+    installed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +295,7 @@ class Installations:
             scopes=row.scopes,
             is_org_wide=row.is_org_wide,
             installed_at=row.installed_at,
+            installed_by=row.installed_by,
         )
 
     def _opened(self, row: RouteRow) -> Route:

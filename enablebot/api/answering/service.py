@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from enablebot.api.answering.breaker import Breaker
@@ -10,6 +11,7 @@ from enablebot.api.answering.case import Case, End, open_case
 from enablebot.api.answering.composing import Composer, apology
 from enablebot.api.answering.fence import Pulse
 from enablebot.api.answering.flagging import flag, flagged_part
+from enablebot.api.answering.guard import guarded
 from enablebot.api.answering.healing import Unresolved
 from enablebot.api.answering.journal import Journal
 from enablebot.api.answering.messages import PostedMessage, stop_quietly
@@ -41,6 +43,8 @@ STALE_AFTER_SECONDS = 15 * 60.0
 SETTLED = Outcome("settled")
 GAVE_UP = Outcome("settled", "gave_up")
 WITHDRAWN = "withdrawn"
+
+OnShown = Callable[[str | None], Awaitable[None]]
 
 # A model that keeps failing is left alone for so long.
 _REST_SECONDS = 15.0
@@ -93,6 +97,17 @@ class AnsweringService:
                 draft = apology("expired")
             return await self._end(case, writing, draft, last=None)
 
+    async def say(self, question: Question, text: str, *, reason: str, on_shown: OnShown) -> Outcome:
+        """Bring words of our own into the conversation, exactly once, as an answer that the model has no part in.
+
+        `on_shown` is called with the message's `ts`, None where that is not known, before the event is settled: what it
+        does may come twice. `reason` is what is counted. Raises as `answer` does.
+        """
+        with self._under_way.begun(question) as writing, self._pulse.taken():
+            case = await self._open(question)
+            draft = Draft(guarded(text), reason=reason)
+            return await self._end(case, writing, draft, last=None, on_shown=on_shown)
+
     async def give_up(self, question: Question, reason: str) -> Outcome:
         """Say plainly that no answer will come; an answer that was ready is shown instead.
 
@@ -127,13 +142,18 @@ class AnsweringService:
             pace=self._pace,
         )
 
-    async def _end(self, case: Case, writing: Writing, draft: Draft | None, *, last: str | None) -> Outcome:
+    async def _end(
+        self, case: Case, writing: Writing, draft: Draft | None, *, last: str | None, on_shown: OnShown | None = None
+    ) -> Outcome:
         """Carry an open answer to its end, and settle it. `last`: nothing is tried after this."""
         if case.state != "open":
             return Outcome("dropped", WITHDRAWN) if case.is_withdrawn else Outcome("done", "it was answered before")
         working = Working(case.desk, after=self._pace.working, left_behind=not case.is_new)
         try:
-            end = await self._unless_withdrawn(case, writing, working, draft, last=last)
+            may_stream = on_shown is None
+            end = await self._unless_withdrawn(case, writing, working, draft, last=last, may_stream=may_stream)
+            if on_shown is not None and end.state in ("complete", "ambiguous"):
+                await on_shown(_only_ts(case.journal) if end.state == "complete" else None)
             # Before the answer ends: after a crash in between whoever goes on with it takes this down.
             await working.end()
         finally:
@@ -144,7 +164,14 @@ class AnsweringService:
         return GAVE_UP if end.state == "gave_up" else SETTLED
 
     async def _unless_withdrawn(
-        self, case: Case, writing: Writing, working: Working, draft: Draft | None, *, last: str | None
+        self,
+        case: Case,
+        writing: Writing,
+        working: Working,
+        draft: Draft | None,
+        *,
+        last: str | None,
+        may_stream: bool,
     ) -> End:
         """The answer's end, or the question's: deleted, it takes back what is shown, and nothing is said."""
         if case.is_withdrawn:
@@ -154,7 +181,7 @@ class AnsweringService:
             try:
                 async with asyncio.timeout(None) as limit:
                     with writing.interruptible(limit):
-                        end = await self._carry_out(case, writing, working, draft, last=last)
+                        end = await self._carry_out(case, writing, working, draft, last=last, may_stream=may_stream)
             except (TimeoutError, SlackRateLimited, SlackUnreachable, SlackUnknownOutcome):
                 if not writing.is_withdrawn:
                     raise
@@ -164,11 +191,18 @@ class AnsweringService:
         return End("dropped", reason=WITHDRAWN)
 
     async def _carry_out(
-        self, case: Case, writing: Writing, working: Working, draft: Draft | None, *, last: str | None
+        self,
+        case: Case,
+        writing: Writing,
+        working: Working,
+        draft: Draft | None,
+        *,
+        last: str | None,
+        may_stream: bool,
     ) -> End:
         """Show the draft, or the model's answer where there is none."""
         try:
-            return await self._show(case, writing, working, draft)
+            return await self._show(case, writing, working, draft, may_stream=may_stream)
         except Unresolved as doubt:
             return await _flagged(case, doubt.part)
         except SlackTokenDead:
@@ -181,7 +215,9 @@ class AnsweringService:
                 raise
             return End("gave_up", reason=f"{last}; {error.code}")
 
-    async def _show(self, case: Case, writing: Writing, working: Working, draft: Draft | None) -> End:
+    async def _show(
+        self, case: Case, writing: Writing, working: Working, draft: Draft | None, *, may_stream: bool
+    ) -> End:
         flagged = flagged_part(case.desk)
         if flagged is not None:
             return await _flagged(case, flagged)
@@ -192,7 +228,8 @@ class AnsweringService:
         adopted = await _adopt(case, is_whole=draft is not None)
         if draft is not None and _is_shown(draft, case.journal):
             return _ended(draft)
-        reply = Reply(case.desk, pace=self._pace, streams=question.channel_type == "im", adopted=adopted)
+        streams = may_stream and question.channel_type == "im"
+        reply = Reply(case.desk, pace=self._pace, streams=streams, adopted=adopted)
         writing.show(reply)
         return _ended(await self._write(case, reply, draft))
 
@@ -226,6 +263,10 @@ class AnsweringService:
         self._metrics.answers.labels("unsaid" if is_unsaid else end.reason or end.state).inc()
         if end.is_said:
             self._metrics.answer_seconds.observe(latency_ms / 1000)
+
+
+def _only_ts(journal: Journal) -> str | None:
+    return journal.entries[0].ts if journal.entries else None
 
 
 async def _flagged(case: Case, part: int) -> End:

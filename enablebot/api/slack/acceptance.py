@@ -8,8 +8,9 @@ from typing import Any
 
 from enablebot.api.deadlines import Deadlines
 from enablebot.api.slack.intake import ACCEPT_SECONDS, Intake
+from enablebot.api.slack.interactions import interaction_for_us
 from enablebot.api.slack.reading import Refused
-from enablebot.api.slack.relevance import Relevant, relevance, retry_pressed
+from enablebot.api.slack.relevance import Relevant, relevance
 from enablebot.shared.errors import DataRefused, EnableBotError
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,8 @@ class Acceptance:
                 return Acknowledgement("unknown_type")
 
     async def interaction(self, payload: Mapping[str, Any], body: bytes) -> Acknowledgement:
-        """Accept a press on our Retry button; other interactions are acknowledged unread. Raises Refused."""
-        relevant = retry_pressed(payload)
+        """Accept what was done with our buttons and shortcut; the rest is acknowledged unread. Raises Refused."""
+        relevant = interaction_for_us(payload)
         return Acknowledgement("ignored") if relevant is None else await self._accept(relevant, body)
 
     async def _accept(self, relevant: Relevant, body: bytes) -> Acknowledgement:

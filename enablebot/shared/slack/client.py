@@ -8,8 +8,9 @@ import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from enablebot import __version__
-from enablebot.shared.errors import SlackRateLimited
+from enablebot.shared.errors import SlackRateLimited, SlackRefused, SlackUnreachable
 from enablebot.shared.sensitive import Sensitive
+from enablebot.shared.slack.origins import KnownHosts
 from enablebot.shared.slack.pauses import Pauses
 from enablebot.shared.slack.socket_mode import dial
 from enablebot.shared.slack.wire import (
@@ -34,6 +35,7 @@ class SlackClients:
 
     def __init__(self, *, base_url: str, timeout_seconds: float = 10, on_call: OnCall | None = None) -> None:
         self._api_url = base_url.rstrip("/") + "/api/"
+        self._response_hosts = KnownHosts(base_url, ["hooks.slack.com"])
         self._timeout_seconds = timeout_seconds
         self._on_call = on_call
         self._pauses = Pauses()
@@ -91,6 +93,42 @@ class SlackClients:
         answer = await call(client, "apps.connections.open", on_call=self._on_call)
         assert self._session is not None
         return await dial(self._session, answer.get("url"), api_url=self._api_url)
+
+    async def respond(
+        self,
+        url: str,
+        *,
+        text: str,
+        blocks: Sequence[Block] | None = None,
+        replace_original: bool = False,
+    ) -> None:
+        """Answer an interaction at its response URL, for the eyes of whoever acted; no token goes with it.
+
+        Raises SlackRefused once the address is used up or is not Slack's, and the rest of the SlackError tree.
+        """
+        if not self._response_hosts.know(url):
+            raise SlackRefused(
+                "A response URL does not lie at Slack, so it was not called.", method="response_url", slack_code=None
+            )
+        assert self._session is not None
+        body = {"text": text, "blocks": blocks, "replace_original": replace_original, "response_type": "ephemeral"}
+        given = {name: value for name, value in body.items() if value is not None}
+        try:
+            async with self._session.post(url, json=given, allow_redirects=False, proxy=proxy_for(url)) as response:
+                status, said = response.status, (await response.text(errors="replace"))[:100]
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise SlackUnreachable(
+                f"Slack could not be reached for a response ({type(error).__name__}).", method="response_url"
+            ) from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise no_usable_answer("response_url", because=type(error).__name__) from None
+        if status == 429:
+            raise SlackRateLimited("Slack limits responses.", method="response_url", retry_after=30)
+        if status >= 500:
+            raise no_usable_answer("response_url", status=status)
+        if status != 200:
+            code = said if said.isascii() and said.replace("_", "").isalpha() else f"status_{status}"
+            raise SlackRefused(f"Slack refused a response: {code}.", method="response_url", slack_code=code)
 
     def _web_client(self, *, token: str | None, team_id: str | None) -> AsyncWebClient:
         if self._session is None:
