@@ -10,13 +10,19 @@ from starlette.types import Receive, Scope, Send
 from enablebot import __version__
 from enablebot.api.answering.model import Model, OpenAIModel
 from enablebot.api.answering.service import AnsweringService
+from enablebot.api.knowledge.fetch import SlackFiles
+from enablebot.api.knowledge.ingest import Ingest
 from enablebot.api.outage import SlackOutage
+from enablebot.api.rest.desk import Desk
 from enablebot.api.rest.mounting import LARGER_BODIES, mount
 from enablebot.api.rest.quotas import QuotaHeaders
 from enablebot.api.slack.acceptance import Acceptance
 from enablebot.api.slack.endpoints import SlackEndpoints, not_now
 from enablebot.api.slack.handlers.dispatch import Dispatch
+from enablebot.api.slack.handlers.file_steps import Steps
+from enablebot.api.slack.handlers.files import Files
 from enablebot.api.slack.intake import Intake
+from enablebot.api.slack.managers import Managers
 from enablebot.api.slack.socket import SocketListener
 from enablebot.api.upkeep import Upkeep
 from enablebot.api.worker import Worker
@@ -30,6 +36,7 @@ from enablebot.shared.health import Pings, health_endpoint, ready_endpoint
 from enablebot.shared.http import protect
 from enablebot.shared.installations import Installations
 from enablebot.shared.knowledge.library import Library, open_library
+from enablebot.shared.knowledge.search import Search
 from enablebot.shared.metrics import Metrics, metrics_endpoint
 from enablebot.shared.sensitive import Sensitive
 from enablebot.shared.slack.client import SlackClients
@@ -47,6 +54,7 @@ class Services:
     model: Model
     installations: Installations
     library: Library
+    search: Search
     intake: Intake
     worker: Worker
     endpoints: SlackEndpoints
@@ -120,8 +128,16 @@ def create_app(
             if services.socket is not None:
                 pings.on_drain(services.socket.aclose)
             pings.on_drain(lambda: services.worker.drain(settings.worker.drain_seconds / 2))
+            web.state.desk = Desk(
+                services.database,
+                services.installations,
+                services.library,
+                services.search,
+                trusted_proxy=settings.http.trusted_proxy,
+                on_queued=services.worker.wake_documents,
+            )
             yield
-            api.services = None
+            web.state.desk = api.services = None
 
     is_open = not settings.is_production or settings.access.openapi_public
     web = FastAPI(
@@ -192,8 +208,28 @@ async def _open(
     answering = AnsweringService(
         database, installations, slack, model, settings.model, metrics, time_scale=settings.worker.time_scale
     )
-    dispatch = Dispatch(database, installations, slack, answering, metrics=metrics)
-    worker = Worker(database, dispatch, settings.worker, metrics=metrics, outage=outage)
+    slack_files = SlackFiles(base_url=settings.slack.base_url)
+    await slack_files.open()
+    opened.push_async_callback(slack_files.aclose)
+    files = Files(
+        Steps(database),
+        slack,
+        answering,
+        library=library,
+        slack_files=slack_files,
+        managers=Managers(slack),
+        wake=lambda: worker.wake_documents(),  # noqa: PLW0108 - the worker is made from what this is part of
+    )
+    dispatch = Dispatch(database, installations, slack, answering, metrics=metrics, files=files)
+    ingest = Ingest(
+        database,
+        library,
+        None,
+        metrics=metrics,
+        without_walls=settings.reader.without_walls,
+        time_scale=settings.worker.time_scale,
+    )
+    worker = Worker(database, dispatch, settings.worker, metrics=metrics, outage=outage, documents=ingest)
     intake = Intake(database, installations, on_accepted=worker.wake)
     upkeep = Upkeep(database, metrics, purge_documents=library.purge)
     opened.push_async_callback(upkeep.aclose)
@@ -214,6 +250,7 @@ async def _open(
         model=model,
         installations=installations,
         library=library,
+        search=Search(database, None),
         intake=intake,
         worker=worker,
         endpoints=SlackEndpoints(

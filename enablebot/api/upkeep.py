@@ -19,6 +19,8 @@ PURGE_SECONDS = 60.0
 # Slack repeats an event for six minutes at most, with Delayed Events for a day.
 DEDUPE_DAYS = 7
 DONE_DAYS = 7
+# How long a repeated API request gets the answer it got before; api/rest/repeats.py promises it.
+REQUEST_HOURS = 24
 PRUNED_AT_ONCE = 5000
 # Slack's signatures are refused when they are five minutes off; a clock that is one minute off is on its way there.
 MOST_SKEW_SECONDS = 60.0
@@ -68,6 +70,9 @@ class Upkeep:
                 for state in ("ready", "queued", "held", "claimed", "set_aside"):
                     self._metrics.inbox_depth.labels(state).set(getattr(depth, state))
                 self._metrics.inbox_oldest_seconds.set(depth.oldest_seconds)
+                self._metrics.documents_depth.labels("waiting").set(depth.documents_waiting)
+                self._metrics.documents_depth.labels("claimed").set(depth.documents_claimed)
+                self._metrics.documents_oldest_seconds.set(depth.oldest_document_seconds)
                 self._compare_clocks(depth, asked_at=asked_at, answered_at=self._now())
             await asyncio.sleep(DEPTH_SECONDS)
 
@@ -100,6 +105,10 @@ class Upkeep:
                 log.warning("Old rows could not be removed: %s", error.message)
             else:
                 log.info("Removed old rows", extra=pruned.model_dump())
+            try:
+                await self._database.prune_api_requests(hours=REQUEST_HOURS, limit=PRUNED_AT_ONCE)
+            except DatabaseError as error:
+                log.warning("Old answers to API requests could not be removed: %s", error.message)
 
     async def _purge(self, purge_documents: Callable[[], Awaitable[int]]) -> None:
         while True:
