@@ -210,6 +210,13 @@ SETTINGS_REFERENCE: tuple[Variable, ...] = (
         "What the originals of one workspace's documents may weigh together, in MB, 1 to 1000000.",
     ),
     Variable(
+        "Knowledge",
+        "READER_WITHOUT_WALLS",
+        "off",
+        "`on` reads documents even where the system cannot wall the reader in (macOS), as development does.",
+        remedy="Leave it out, and run on Linux; `python -m enablebot doctor` says whether the walls hold.",
+    ),
+    Variable(
         "Worker",
         "WORKER_LEASE_SECONDS",
         "20",

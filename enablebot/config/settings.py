@@ -121,6 +121,12 @@ class WorkerSettings(_Frozen):
     drain_seconds: float = 20
 
 
+class ReaderSettings(_Frozen):
+    """Whether strangers' files may be read behind limits alone, where the system has no walls to offer."""
+
+    without_walls: bool = False
+
+
 class KnowledgeSettings(_Frozen):
     """How much one workspace may give to be known."""
 
@@ -146,6 +152,7 @@ class Settings(_Frozen):
     access: AccessSettings = AccessSettings()
     logging: LoggingSettings = LoggingSettings()
     worker: WorkerSettings = WorkerSettings()
+    reader: ReaderSettings = ReaderSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
 
     @property
@@ -181,6 +188,7 @@ def load_settings(
     values = dict(os.environ if environ is None else environ)
     file_faults = _add_env_file(values, env_file)
     is_production = values.get("ENVIRONMENT", "").strip().lower() == "production"
+    is_development = values.get("ENVIRONMENT", "").strip().lower() in {"", "development"}
     reader = Reader(values, production=is_production, service=service)
     reader.faults += file_faults
     settings = Settings(
@@ -215,6 +223,7 @@ def load_settings(
             time_scale=reader.number("WORKER_TIME_SCALE", smallest=0.001, largest=1),
             drain_seconds=reader.number("DRAIN_SECONDS", smallest=1, largest=600),
         ),
+        reader=ReaderSettings(without_walls=reader.flag("READER_WITHOUT_WALLS") or is_development),
         knowledge=KnowledgeSettings(
             most_documents=reader.integer("KNOWLEDGE_MOST_DOCUMENTS", smallest=1, largest=1_000_000),
             most_megabytes=reader.integer("KNOWLEDGE_MOST_MEGABYTES", smallest=1, largest=1_000_000),

@@ -9,6 +9,7 @@ from enablebot.doctor.findings import Finding
 from enablebot.doctor.inbox import examine_inbox
 from enablebot.doctor.keys import examine_key_use, examine_keys, keyring_of
 from enablebot.doctor.model import examine_model
+from enablebot.doctor.reader import examine_reader
 from enablebot.doctor.slack import examine_installations, examine_slack
 from enablebot.shared.database.config import open_database
 from enablebot.shared.encryption.keyring import Keyring
@@ -16,7 +17,7 @@ from enablebot.shared.errors import DatabaseError, DatabaseUnavailable, EnableBo
 
 
 async def examine(load: Callable[[], Settings]) -> list[Finding]:
-    """Look at settings, database, keys, Slack, the model and the clocks, in this order."""
+    """Look at settings, database, keys, Slack, the model, the reader and the clocks, in this order."""
     try:
         settings = load()
     except SettingsError as wrong:
@@ -28,9 +29,10 @@ async def examine(load: Callable[[], Settings]) -> list[Finding]:
     stored, database_skew = await _stored(settings, ring)
     slack, slack_skew = await examine_slack(settings)
     model, model_skew = await examine_model(settings)
+    reader = await examine_reader(settings)
     skews = {"the database": database_skew, "Slack": slack_skew, "the model's server": model_skew}
     clocks = compare_clocks({whose: skew for whose, skew in skews.items() if skew is not None})
-    return [*findings, *stored, *slack, *model, *clocks]
+    return [*findings, *stored, *slack, *model, *reader, *clocks]
 
 
 async def _stored(settings: Settings, ring: Keyring | None) -> tuple[list[Finding], float | None]:

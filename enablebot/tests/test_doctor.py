@@ -106,7 +106,7 @@ async def test_a_healthy_deployment_has_nothing_to_look_at(look: Look, sandbox: 
     assert {level for area in levels(found).values() for level in area} == {"fine"}
     assert set(found) == {
         "settings", "database", "schema", "wall", "inbox", "keys", "slack", "events", "tokens", "scopes", "model",
-        "clock",
+        "reader", "clock",
     }  # fmt: skip
     assert found["tokens"][0].what == f"Slack accepts the token of {ACME}"
     assert "the database" in found["clock"][0].what
