@@ -13,9 +13,6 @@ from enablebot.reader.blocks import Block, Break, Heading, Place
 from enablebot.reader.cleaning import one_line
 
 TARGET = 350
-# A section a little too long stays whole: half a thought each in two passages would be found less well.
-_BEARABLE = TARGET * 5 // 4
-_LONGEST_CODE = TARGET * 2
 _DEEPEST, _LONGEST_HEADING = 8, 200
 
 _CUTS = {
@@ -42,11 +39,13 @@ class _Section:
     place: Place = field(default_factory=dict)
     blocks: list[Block] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
+    tokens: int = 0
     is_begun: bool = False
 
     @property
-    def tokens(self) -> int:
-        return sum(self.sizes)
+    def cost(self) -> int:
+        """What it takes of a passage that it shares, its heading included."""
+        return self.tokens + (count_tokens(self.path[-1]) if self.path else 0)
 
 
 def count_tokens(text: str) -> int:
@@ -57,13 +56,16 @@ def count_tokens(text: str) -> int:
     return (narrow + 3) // 4 + (len(text) - narrow + 1) * 2 // 3
 
 
-def chunk(blocks: Iterable[Block | Heading | Break]) -> Iterator[Passage]:
-    """The passages of a document, in order; looks ahead by two passages at most."""
-    return _Chunker().run(blocks)
+def chunk(blocks: Iterable[Block | Heading | Break], *, target: int = TARGET) -> Iterator[Passage]:
+    """The passages of a document, in order, about `target` tokens each; looks ahead by two passages at most."""
+    return _Chunker(target).run(blocks)
 
 
 class _Chunker:
-    def __init__(self) -> None:
+    def __init__(self, target: int) -> None:
+        self._target = target
+        # A section a little too long stays whole: half a thought each in two passages would be found less well.
+        self._bearable = target * 5 // 4
         self._levels: list[tuple[int, str]] = []
         self._section = _Section(())
         self._packed: list[_Section] = []
@@ -98,36 +100,37 @@ class _Chunker:
 
     def _take(self, block: Block) -> Iterator[Passage]:
         section = self._section
-        for piece in _pieces(block):
+        for piece in _pieces(block, target=self._target):
             section.blocks.append(piece)
             section.sizes.append(count_tokens(piece.text))
-            if len(section.blocks) > 1 and section.tokens > 2 * TARGET:
+            section.tokens += section.sizes[-1]
+            if len(section.blocks) > 1 and section.tokens > 2 * self._target:
                 yield from self._flush()
-                yield self._cut(TARGET)
+                yield self._cut(self._target)
 
     def _close(self) -> Iterator[Passage]:
         section = self._section
         if not section.blocks and (section.is_begun or not section.path):
             return
-        if section.is_begun or section.tokens > _BEARABLE:
+        if section.is_begun or section.tokens > self._bearable:
             yield from self._flush()
-            parts = ceil(section.tokens / TARGET) if section.tokens > _BEARABLE else 1
+            parts = ceil(section.tokens / self._target) if section.tokens > self._bearable else 1
             aim = ceil(section.tokens / parts)
             while section.blocks:
-                yield self._cut(aim if section.tokens > _BEARABLE else section.tokens)
+                yield self._cut(aim if section.tokens > self._bearable else section.tokens)
             return
         if self._packed and not self._fits(section):
             yield from self._flush()
         self._packed.append(section)
-        self._packed_tokens += section.tokens
+        self._packed_tokens += section.cost
 
     def _fits(self, section: _Section) -> bool:
         """Sections of different chapters share a passage only where there is little to share."""
-        if self._packed_tokens + section.tokens > TARGET:
+        if self._packed_tokens + section.cost > self._target:
             return False
         last = self._packed[-1]
         are_strangers = last.path[:1] != section.path[:1] and len(last.path) + len(section.path) > 2
-        return not are_strangers or self._packed_tokens < TARGET // 4
+        return not are_strangers or self._packed_tokens < self._target // 4
 
     def _cut(self, aim: int) -> Passage:
         """The beginning of the open section, as much as comes nearest to `aim` tokens."""
@@ -138,6 +141,7 @@ class _Chunker:
             taken += 1
         head = _Section(section.path, section.place, section.blocks[:taken], section.sizes[:taken])
         del section.blocks[:taken], section.sizes[:taken]
+        section.tokens -= tokens
         section.is_begun = True
         return _compose([head])
 
@@ -185,16 +189,16 @@ def _span(first: Place, last: Place) -> Place:
     return place
 
 
-def _pieces(block: Block) -> Iterator[Block]:
+def _pieces(block: Block, *, target: int) -> Iterator[Block]:
     """The block, or what it falls into at its sentence ends when it is too long for one passage."""
-    most = _LONGEST_CODE if block.kind == "code" else _BEARABLE
+    most = target * 2 if block.kind == "code" else target * 5 // 4
     if count_tokens(block.text) <= most:
         yield block
         return
     begin = gathered = tokens = 0
-    for end in _ends(block.text, _CUTS[block.kind]):
+    for end in _ends(block.text, _CUTS[block.kind], target):
         size = count_tokens(block.text[gathered:end])
-        if tokens + size > TARGET and tokens:
+        if tokens + size > target and tokens:
             yield Block(block.text[begin:gathered].strip("\n "), block.place, block.kind)
             begin, tokens = gathered, 0
         tokens += size
@@ -203,14 +207,14 @@ def _pieces(block: Block) -> Iterator[Block]:
         yield Block(rest, block.place, block.kind)
 
 
-def _ends(text: str, cut: re.Pattern[str]) -> Iterator[int]:
+def _ends(text: str, cut: re.Pattern[str], target: int) -> Iterator[int]:
     """Where the text may be cut: at sentence ends, else at a space, else anywhere; steps of one passage at most."""
     begin = 0
     for found in [*(match.end() for match in cut.finditer(text)), len(text)]:
         # Looked at by its length first: each look at a long text copies it.
-        while found - begin > TARGET * 4 or count_tokens(text[begin:found]) > TARGET:
-            step = TARGET * 4
-            while count_tokens(text[begin : begin + step]) > TARGET:
+        while found - begin > target * 4 or count_tokens(text[begin:found]) > target:
+            step = target * 4
+            while count_tokens(text[begin : begin + step]) > target:
                 step = step * 3 // 4
             space = text.rfind(" ", begin + step // 2, begin + step)
             begin = space + 1 if space > 0 else begin + step

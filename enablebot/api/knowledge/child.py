@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from uuid import UUID
 
@@ -40,7 +40,7 @@ async def read(
     timeout: float = TIMEOUT,  # noqa: ASYNC109 it counts the child's time only, not the consumer's
     memory: int = MEMORY,
     without_walls: bool = False,
-) -> AsyncIterator[Said]:
+) -> AsyncGenerator[Said, None]:
     """Read one document in a child of its own: Progress and ReadPassage as they come, Done at the end.
 
     Raises CannotRead whatever the file is like, and lets through what `content` raises.
