@@ -26,6 +26,9 @@ NOTHING_TO_ADD = "There is nothing in this message that I could add: no text, an
 NO_SCOPE = "EnableBot was added to this workspace before it could read files. An admin has to add it again"
 NOT_SEEN = "I cannot see the file in this conversation. Invite me there with /invite @EnableBot, then try again"
 
+# How the names of documents begin that were made of a message.
+MESSAGE = "Message in "
+
 _SECTION = 2_900
 _TEXT = 3_500
 _MOST_NAMES = 3
@@ -110,9 +113,14 @@ def counted(document: Document) -> str:
     return ", ".join(part for part in parts if part) or "no text found"
 
 
+def shown_name(document: Document) -> str:
+    """What people know a document by: its file's name, or how the message begins that it was made of."""
+    return f"“{document.title}”" if document.name.startswith(MESSAGE) else document.name
+
+
 def added_line(document: Document, outcome: str, *, lane: str | None, channels: Sequence[str]) -> str:
     """The line of a document that was read."""
-    name, counts = document.name, counted(document)
+    name, counts = shown_name(document), counted(document)
     if lane is not None:
         return f"Read {name} for this conversation only: {counts}."
     if outcome == "same":
@@ -147,7 +155,7 @@ def removed_line(name: str) -> str:
 
 def restored_line(document: Document) -> str:
     """The line of a document that was put back."""
-    return f"{document.name} is back: {counted(document)}."
+    return f"{shown_name(document)} is back: {counted(document)}."
 
 
 def lost_line(name: str | None) -> str:

@@ -66,7 +66,7 @@ def _as_document(text: str, payload: Mapping[str, Any], *, ts: str) -> Words:
     written = datetime.fromtimestamp(int(ts.partition(".")[0]), UTC)
     head = " ".join(text.split())
     title = head if len(head) <= _TITLE else f"{head[: _TITLE - 1].rstrip()}…"
-    name = f"Message in {place} of {written:%Y-%m-%d %H.%M.%S} UTC ({ts.partition('.')[2]}).txt"
+    name = f"{words.MESSAGE}{place} of {written:%Y-%m-%d %H.%M.%S} UTC ({ts.partition('.')[2]}).txt"
     return Words(name=name, title=title, text=f"{text}\n")
 
 

@@ -64,8 +64,8 @@ async def _remove(
         # Deleted by an earlier press, or meanwhile: it can be put back as long as it is among the lately deleted.
         lately = {one.id for one in await files.library.list_deleted(tenant_id)}
         if document_id not in lately:
-            return words.lost_line(document.name), False
-    return words.removed_line(document.name), True
+            return words.lost_line(words.shown_name(document)), False
+    return words.removed_line(words.shown_name(document)), True
 
 
 async def _put_back(
@@ -75,13 +75,13 @@ async def _put_back(
     try:
         restored = await files.library.restore(tenant_id, document_id, actor=actor, reach="conversations too")
     except Conflict as error:
-        return f"{document.name if document else 'The document'} was not put back. {error.message}", False
+        return words.failed_line(words.shown_name(document) if document else "The document", error.message), False
     except NotFound:
         # Put back by an earlier press, or erased.
         try:
             restored = await files.library.get(tenant_id, document_id, reach="conversations too")
         except NotFound:
-            return words.lost_line(document.name if document else None), False
+            return words.lost_line(words.shown_name(document) if document else None), False
     return words.restored_line(restored), True
 
 
