@@ -8,7 +8,7 @@ from enablebot.api.failures import described, unless_ours
 from enablebot.api.outage import SlackOutage
 from enablebot.api.settling import Settling
 from enablebot.shared.database.models import ClaimedEventRow, ClaimRow
-from enablebot.shared.errors import DatabaseUnavailable, SlackError, SlackRateLimited, StaleClaim
+from enablebot.shared.errors import DatabaseUnavailable, OriginalUnreachable, SlackError, SlackRateLimited, StaleClaim
 from enablebot.shared.models.event import RunningSignal
 from enablebot.shared.models.question import Outcome
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 # The database hands a mention, message or interaction out once more after these, for the last word only.
 MOST_ATTEMPTS = 3
 LONGEST_BACKOFF_SECONDS = 60.0
-# How long a failure of Slack or the database is excused. Slack never asks for longer than this.
+# How long a failure of Slack, the database or the store of documents is excused. Slack never asks for longer than this.
 MOST_PATIENCE_SECONDS = 3600.0
 _PUT_BACK_SECONDS = 2.0
 
@@ -143,7 +143,7 @@ class Handling(Generic[Row]):
             return error.retry_after * (1 + 0.2 * self._jitter()) + self._put_back()
         if isinstance(error, SlackError) and self._outage.excuses(error):
             return self._outage.rest_left + self._put_back()
-        if isinstance(error, DatabaseUnavailable):
+        if isinstance(error, (DatabaseUnavailable, OriginalUnreachable)):
             return self._put_back()
         return None
 

@@ -20,8 +20,8 @@ from enablebot.api.knowledge.vectors import Vectors
 from enablebot.shared.database.document_rows import ReadingRow
 from enablebot.shared.database.models import ClaimedDocumentRow
 from enablebot.shared.database.operations import Database
-from enablebot.shared.errors import DataRefused
-from enablebot.shared.knowledge.library import DocumentGone, Library
+from enablebot.shared.errors import DataRefused, NotFound
+from enablebot.shared.knowledge.library import Library
 from enablebot.shared.metrics import Metrics
 from enablebot.shared.models.document import Format
 from enablebot.shared.models.question import Outcome
@@ -109,8 +109,8 @@ class Ingest:
                 done = await self._stage(task, begun)
                 await self._embed(task, done.title)
             await task.publish(done)
-        except (_Gone, DocumentGone):
-            return self._ended("gone", Outcome("dropped", "it was deleted or replaced meanwhile"))
+        except _Gone:
+            return self._gone()
         except CannotRead as failure:
             if failure.transient and claimed.waited_seconds < _MOST_NO_ROOM_SECONDS:
                 return Outcome("release", failure.why, _NO_ROOM_SECONDS * self._time_scale)
@@ -119,6 +119,9 @@ class Ingest:
         except DataRefused as failure:
             log.exception("What was read cannot be stored")
             return await self._fail(task, _NOT_STORABLE, described(failure))
+        except NotFound:
+            # Its bytes went with it; or they are missing, which is another matter.
+            return await self._fail(task, _OUR_FAULT, "its bytes are missing")
         except TimeoutError:
             return await self._fail(task, _TOO_LONG, "too_slow")
         self._metrics.document_seconds.observe(self._clock() - began_at)
@@ -196,8 +199,11 @@ class Ingest:
         try:
             await task.fail(words)
         except _Gone:
-            return self._ended("gone", Outcome("dropped", "it was deleted or replaced meanwhile"))
+            return self._gone()
         return self._ended("failed", Outcome("failed", why))
+
+    def _gone(self) -> Outcome:
+        return self._ended("gone", Outcome("dropped", "it was deleted or replaced meanwhile"))
 
     def _ended(self, name: str, outcome: Outcome) -> Outcome:
         self._metrics.documents.labels(name).inc()

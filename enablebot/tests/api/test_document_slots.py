@@ -325,7 +325,7 @@ async def test_a_question_on_its_last_chance_runs_beside_no_document_that_may_ha
     reading = Reading()
 
     async def question(_: ClaimedEventRow) -> Outcome:
-        for _ in range(10):
+        for _look in range(10):
             together.append(len(reading.running))
             await asyncio.sleep(0.005)
         return DONE

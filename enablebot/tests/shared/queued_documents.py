@@ -35,7 +35,7 @@ async def add_document(database: Database, workspace: Workspace, name: str = "ha
     begun = await database.begin_document(**values)
     assert begun.id is not None
     assert begun.version is not None
-    named = {"tenant_id": workspace.tenant_id, "document_id": begun.id, "version": begun.version}
+    named: dict[str, Any] = {"tenant_id": workspace.tenant_id, "document_id": begun.id, "version": begun.version}
     await database.add_document_piece(**named, piece=0, sealed=content, data_key_id=workspace.data_key_id)
     assert (await database.queue_document(**named)).queued
     return begun.id
