@@ -20,7 +20,7 @@ HTTPS_URL = "https://bot.example.com"
 HTTP_URL = "http://localhost:8000"
 EXCHANGE = "oauth.v2.access"
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
-_KEYS = "k20261122:3q2+796tvu/erb7v3q2+796tvu/erb7v3q2+796tvu8="
+KEYS = "k20261122:3q2+796tvu/erb7v3q2+796tvu/erb7v3q2+796tvu8="
 
 
 def settings_for(sandbox_url: str, *, public_url: str = HTTPS_URL, client_secret: str | None = None) -> Settings:
@@ -28,7 +28,7 @@ def settings_for(sandbox_url: str, *, public_url: str = HTTPS_URL, client_secret
     settings = load_settings(
         environ={
             "ENVIRONMENT": "test",
-            "ENCRYPTION_KEYS": _KEYS,
+            "ENCRYPTION_KEYS": KEYS,
             "SESSION_SECRET": "an-honest-secret-of-forty-characters-0123",
             "WEB_PUBLIC_URL": public_url,
             "SLACK_BASE_URL": sandbox_url,
