@@ -1,8 +1,8 @@
 """Text cut into terms, and terms weighed: the part of BM25 that a passage carries with it.
 
-Words are stemmed by their script; compounds such as CVE-2023-45142, --dry-run or user@host stay whole beside their
-parts; scripts without spaces, as Chinese and Japanese, and Korean, whose words carry their grammar with them, are cut
-into pairs of characters. There is no list of stop words: what every passage has weighs next to nothing by itself.
+Words are stemmed by the language of their passage; compounds such as CVE-2023-45142, --dry-run or user@host stay whole
+beside their parts; scripts without spaces, as Chinese and Japanese, and Korean, whose words carry their grammar with
+them, are cut into pairs of characters. Passages keep their little words, of which a question may consist.
 
 The reader's child imports this behind its walls: nothing here opens a file, imports late, or needs Pydantic.
 """
@@ -11,7 +11,7 @@ import re
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -19,6 +19,8 @@ from itertools import pairwise
 from uuid import UUID
 
 import Stemmer
+
+from enablebot.shared.knowledge.languages import FUNCTION_WORDS, Language, language_of
 
 # Okapi BM25 as Lucene has it. The average length is a constant: with the real one every passage would have to be
 # weighed again whenever a document comes or goes.
@@ -69,8 +71,8 @@ _PLAIN = str.maketrans(
 _UNMARKED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"})
 _MARKS = re.compile("[\u0300-\u036f]+")
 
-# The first letter's script says whose stemmer; Latin letters are taken for English.
-_STEMMERS = (
+# Other scripts than Latin have one stemmer each, whatever the language.
+_SCRIPTS = (
     ("\u0370", "\u03ff", "greek"),
     ("\u0400", "\u052f", "russian"),
     ("\u0531", "\u0587", "armenian"),
@@ -78,6 +80,8 @@ _STEMMERS = (
     ("\u0900", "\u097f", "hindi"),
     ("\u0b80", "\u0bff", "tamil"),
 )
+_ENGLISH: tuple[Language, ...] = ("english",)
+_EVERY: tuple[Language, ...] = tuple(FUNCTION_WORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +97,34 @@ class _Stemmers(threading.local):
     """PyStemmer's stemmers must not be shared between threads."""
 
     def __init__(self) -> None:
-        self.english = Stemmer.Stemmer("english", 0)
-        self.by_script = tuple((first, last, Stemmer.Stemmer(name, 0)) for first, last, name in _STEMMERS)
+        self.by_language = {language: Stemmer.Stemmer(language, 0) for language in _EVERY}
+        self.by_script = tuple((first, last, Stemmer.Stemmer(name, 0)) for first, last, name in _SCRIPTS)
 
 
 _stemmers = _Stemmers()
 
 
 def cut(text: str) -> list[str]:
-    """Return a text's terms in their order, repeated ones too; any text at all, in time that grows with its length."""
-    plain = text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_PLAIN)
-    terms: list[str] = []
-    for chunk in _CHUNK.findall(plain):
-        terms += _terms(chunk) if len(chunk) <= _LONGEST_TERM else _cut_chunk(chunk)
-    return terms
+    """Return a passage's terms in their order, repeated ones too: of any text, in time that grows with its length."""
+    language = language_of(text)
+    return _cut(text, _ENGLISH if language is None else (language,))
+
+
+def cut_question(text: str) -> list[str]:
+    """Return a question's terms: without its little words, unless it has no others, and stemmed as passages may be.
+
+    A passage of another language, or a table without sentences, was stemmed as English; where the question's language
+    does not show, as in a single word, the stems of every language are looked for.
+    """
+    language = language_of(text)
+    languages = _EVERY if language is None else tuple(dict.fromkeys((language, *_ENGLISH)))
+    if language is not None:
+        little = FUNCTION_WORDS[language]
+        # IT is a department, it is not.
+        said = [word for word in text.split() if (word.isupper() and len(word) > 1) or _bare(word) not in little]
+        if terms := _cut(" ".join(said), languages):
+            return terms
+    return _cut(text, languages)
 
 
 def term_id(tenant_id: UUID, term: str) -> int:
@@ -125,9 +143,21 @@ def weigh(tenant_id: UUID, text: str) -> Weighed:
 
 def weigh_question(tenant_id: UUID, text: str) -> Weighed:
     """Return a question's terms, each weighing as often as it is said; the search multiplies by their rarity."""
-    terms = cut(text)
+    terms = cut_question(text)
     counts = _count(tenant_id, terms)
     return Weighed(tuple(counts), tuple(map(float, counts.values())), len(terms))
+
+
+def _cut(text: str, languages: tuple[Language, ...]) -> list[str]:
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_PLAIN)
+    terms: list[str] = []
+    for chunk in _CHUNK.findall(plain):
+        terms += _terms(chunk, languages) if len(chunk) <= _LONGEST_TERM else _cut_chunk(chunk, languages)
+    return terms
+
+
+def _bare(word: str) -> str:
+    return word.strip("¿¡.,;:!?\"'()[]…«»„“”").casefold()
 
 
 def _count(tenant_id: UUID, terms: list[str]) -> dict[int, int]:
@@ -147,11 +177,11 @@ def _numbered(key: bytes, term: str) -> int:
 
 
 @lru_cache(maxsize=16_384)
-def _terms(chunk: str) -> tuple[str, ...]:
-    return tuple(_cut_chunk(chunk))
+def _terms(chunk: str, languages: tuple[Language, ...]) -> tuple[str, ...]:
+    return tuple(_cut_chunk(chunk, languages))
 
 
-def _cut_chunk(chunk: str) -> Iterator[str]:
+def _cut_chunk(chunk: str, languages: tuple[Language, ...]) -> Iterator[str]:
     """Cut what stands between two spaces, or between two scripts."""
     if _is_spaceless(chunk[0]):
         yield from _pairs(chunk)
@@ -161,12 +191,13 @@ def _cut_chunk(chunk: str) -> Iterator[str]:
         prefix = _PREFIX.search(chunk, max(0, match.start() - 4), match.start())
         suffix = _SUFFIX.match(chunk, match.end())
         if body.isalpha() and prefix is None and suffix is None:
-            yield from _words(body)
+            yield from _words(body, languages)
         else:
-            yield from _cut_compound(body, prefix.group(1) if prefix else "", suffix.group() if suffix else "")
+            marks = (prefix.group(1) if prefix else "", suffix.group() if suffix else "")
+            yield from _cut_compound(body, *marks, languages)
 
 
-def _cut_compound(body: str, prefix: str, suffix: str) -> Iterator[str]:
+def _cut_compound(body: str, prefix: str, suffix: str, languages: tuple[Language, ...]) -> Iterator[str]:
     """Cut something like `user@host`, `v1.2.3`, `--dry-run` or `C++` into itself and what it is made of."""
     name = _fold(body)
     if name.endswith("'s"):
@@ -179,7 +210,7 @@ def _cut_compound(body: str, prefix: str, suffix: str) -> Iterator[str]:
     if prefix:
         yield (prefix + name)[:_LONGEST_TERM]
     if len(parts) == 1 and parts[0] == body:
-        yield from _words(body)
+        yield from _words(body, languages)
         if amount := _AMOUNT.fullmatch(name):
             yield from amount.groups()
         return
@@ -187,7 +218,7 @@ def _cut_compound(body: str, prefix: str, suffix: str) -> Iterator[str]:
         # l'été, don't, rock'n'roll: what an apostrophe cuts off is no word.
         for part in parts:
             if len(part) > 2:
-                yield from _words(part)
+                yield from _words(part, languages)
         return
     yield name[:_LONGEST_TERM]
     if _NUMERIC.fullmatch(name):
@@ -200,22 +231,24 @@ def _cut_compound(body: str, prefix: str, suffix: str) -> Iterator[str]:
         yield name[1:_LONGEST_TERM]
     if _HYPHENATED.fullmatch(name):
         # E-mail is email, IL-6 is IL6.
-        yield _stem(name.replace("-", ""))
+        yield from _stems(name.replace("-", ""), languages)
     segments = _SEGMENT.split(name)
     if len(segments) > 1:
         yield from (segment[:_LONGEST_TERM] for segment in segments if len(_PART.findall(segment)) > 1)
     for part in parts:
         if len(part) > 1 or not part.isascii():
-            yield from _words(part)
+            yield from _words(part, languages)
 
 
-def _words(word: str) -> Iterator[str]:
-    """Return a word's stem, and those of its humps: parseConfig is also parse and config."""
-    yield _stem(_fold(word))
+def _words(word: str, languages: tuple[Language, ...]) -> Iterator[str]:
+    """Return a word's stems, and those of its humps: parseConfig is also parse and config."""
+    yield from _stems(word, languages)
     if len(word) <= _LONGEST_TERM and word.isascii() and not (word.islower() or word.isupper() or word.istitle()):
         humps = _HUMP.split(word)
         if len(humps) > 1:
-            yield from (_stem(hump.casefold()) for hump in humps if len(hump) > 1)
+            for hump in humps:
+                if len(hump) > 1:
+                    yield from _stems(hump, languages)
 
 
 def _fold(word: str) -> str:
@@ -226,16 +259,22 @@ def _fold(word: str) -> str:
     return _MARKS.sub("", unicodedata.normalize("NFD", folded)).translate(_UNMARKED)
 
 
-def _stem(word: str) -> str:
+def _stems(word: str, languages: tuple[Language, ...]) -> Iterable[str]:
+    """Return a word's stem in each language, each once, without accents; some stemmers need to see them first."""
     if len(word) > _LONGEST_TERM:
-        return word[:_LONGEST_TERM]
-    if word.isascii():
-        return _stemmers.english.stemWord(word)
-    word = unicodedata.normalize("NFC", word)
+        return (_fold(word)[:_LONGEST_TERM],)
+    lower = unicodedata.normalize("NFC", word.casefold())
     for first, last, stemmer in _stemmers.by_script:
-        if first <= word[0] <= last:
-            return stemmer.stemWord(word)
-    return word
+        if first <= lower[0] <= last:
+            return (_fold(stemmer.stemWord(lower)),)
+    stemmers = _stemmers.by_language
+    # The English one knows no accents, and would take them for other letters.
+    return dict.fromkeys(
+        stemmers["english"].stemWord(_fold(lower))
+        if language == "english"
+        else _fold(stemmers[language].stemWord(lower))
+        for language in languages
+    )
 
 
 def _pairs(run: str) -> Iterator[str]:
