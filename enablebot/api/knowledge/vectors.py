@@ -201,10 +201,12 @@ class Vectors:
                 after=self._passed.pop(workspace.tenant_id, None),
                 limit=TEXTS_AT_ONCE * _CHOICE,
             )
+            if not rows:
+                continue
             began_at = asyncio.get_running_loop().time()
             batch = random.sample(rows, min(len(rows), TEXTS_AT_ONCE))
             added = await self._embed(workspace.tenant_id, batch)
-            if batch and not added:
+            if not added:
                 self._passed[workspace.tenant_id] = max(row.id for row in batch)
             stored += added
             # As long as the work took: at most half of what the model and this machine can do.
