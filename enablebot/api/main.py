@@ -12,6 +12,7 @@ from enablebot.api.answering.model import Model, OpenAIModel
 from enablebot.api.answering.service import AnsweringService
 from enablebot.api.knowledge.fetch import SlackFiles
 from enablebot.api.knowledge.ingest import Ingest
+from enablebot.api.knowledge.vectors import Vectors
 from enablebot.api.outage import SlackOutage
 from enablebot.api.rest.desk import Desk
 from enablebot.api.rest.mounting import LARGER_BODIES, mount
@@ -35,6 +36,7 @@ from enablebot.shared.errors import SettingsError
 from enablebot.shared.health import Pings, health_endpoint, ready_endpoint
 from enablebot.shared.http import protect
 from enablebot.shared.installations import Installations
+from enablebot.shared.knowledge.embedding import embedder_for
 from enablebot.shared.knowledge.library import Library, open_library
 from enablebot.shared.knowledge.search import Search
 from enablebot.shared.metrics import Metrics, metrics_endpoint
@@ -205,6 +207,9 @@ async def _open(
         await installations.refuse_missing_keys()
     library = await open_library(settings, database, installations)
     opened.push_async_callback(library.aclose)
+    embedder = embedder_for(settings.model)
+    if embedder is not None:
+        opened.push_async_callback(embedder.aclose)
     answering = AnsweringService(
         database, installations, slack, model, settings.model, metrics, time_scale=settings.worker.time_scale
     )
@@ -221,10 +226,14 @@ async def _open(
         wake=lambda: worker.wake_documents(),  # noqa: PLW0108 - the worker is made from what this is part of
     )
     dispatch = Dispatch(database, installations, slack, answering, metrics=metrics, files=files)
+    vectors = None
+    if embedder is not None:
+        vectors = Vectors(database, embedder, metrics=metrics, time_scale=settings.worker.time_scale)
+        opened.push_async_callback(vectors.aclose)
     ingest = Ingest(
         database,
         library,
-        None,
+        vectors,
         metrics=metrics,
         without_walls=settings.reader.without_walls,
         time_scale=settings.worker.time_scale,
@@ -244,13 +253,15 @@ async def _open(
         socket.start()
     worker.start()
     upkeep.start()
+    if vectors is not None:
+        vectors.start()
     return Services(
         database=database,
         slack=slack,
         model=model,
         installations=installations,
         library=library,
-        search=Search(database, None),
+        search=Search(database, embedder),
         intake=intake,
         worker=worker,
         endpoints=SlackEndpoints(

@@ -153,6 +153,14 @@ SETTINGS_REFERENCE: tuple[Variable, ...] = (
         "Reasoning effort: none, minimal, low, medium, high, xhigh or max.",
     ),
     Variable("Language model", "OPENAI_EMBEDDING_MODEL", "", "Embedding model; search is by words alone without one."),
+    Variable(
+        "Language model",
+        "EMBEDDING_MODEL_DIR",
+        "",
+        "Directory with all-MiniLM-L6-v2, an embedding model run by ourselves (the extra `minilm`); it wins over the "
+        "other.",
+        remedy="Name the directory that holds its model.safetensors, tokenizer.json and config.json, or leave it out.",
+    ),
     Variable("Language model", "OPENAI_DEADLINE_SECONDS", "60", "Seconds the model may take for one answer, 1 to 600."),
     Variable("Network", "API_HOST", "localhost", "Address the api listens on; `::` (everywhere) in production."),
     Variable("Network", "API_PORT", "8001", "Port the api listens on."),

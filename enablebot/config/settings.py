@@ -80,6 +80,7 @@ class ModelSettings(_Frozen):
     name: str = "gpt-6-luna"
     effort: str = "none"
     embedding_model: str | None = None
+    embedding_dir: Path | None = None
     deadline_seconds: float = 60
 
 
@@ -207,6 +208,7 @@ def load_settings(
             name=reader.text("OPENAI_MODEL"),
             effort=reader.choice("OPENAI_EFFORT", *_EFFORTS),
             embedding_model=reader.given("OPENAI_EMBEDDING_MODEL"),
+            embedding_dir=_embedding_dir(reader),
             deadline_seconds=reader.number("OPENAI_DEADLINE_SECONDS", smallest=1, largest=600),
         ),
         http=_http(reader, service),
@@ -329,6 +331,10 @@ def _http(reader: Reader, service: Service) -> HttpSettings:
         web_public_url=reader.origin("WEB_PUBLIC_URL", default=f"http://localhost:{ports['web'] or 8000}"),
         trusted_proxy=reader.flag("TRUSTED_PROXY"),
     )
+
+
+def _embedding_dir(reader: Reader) -> Path | None:
+    return None if reader.given("EMBEDDING_MODEL_DIR") is None else reader.directory("EMBEDDING_MODEL_DIR")
 
 
 def _operators(reader: Reader) -> frozenset[str]:

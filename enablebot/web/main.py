@@ -13,6 +13,7 @@ from enablebot.shared.encryption.keyring import Keyring
 from enablebot.shared.errors import SettingsError
 from enablebot.shared.health import Pings, health_endpoint, ready_endpoint
 from enablebot.shared.installations import Installations
+from enablebot.shared.knowledge.embedding import embedder_for
 from enablebot.shared.knowledge.library import open_library
 from enablebot.shared.knowledge.search import Search
 from enablebot.shared.metrics import Metrics, metrics_endpoint
@@ -74,6 +75,9 @@ def create_app(
                 await installations.refuse_missing_keys()
             library = await open_library(settings, data, installations)
             opened.push_async_callback(library.aclose)
+            embedder = embedder_for(settings.model)
+            if embedder is not None:
+                opened.push_async_callback(embedder.aclose)
             pings.add("database", SchemaCheck(data))
             calls = SlackCalls(base_url=settings.slack.base_url, on_call=count_call, given=slack)
             opened.push_async_callback(calls.aclose)
@@ -85,7 +89,7 @@ def create_app(
                     slack_app=_slack_app(settings),
                     installations=installations,
                     library=library,
-                    search=Search(data, None),
+                    search=Search(data, embedder),
                     channels=ChannelBook(calls, installations),
                     metrics=metrics,
                     pages=pages,

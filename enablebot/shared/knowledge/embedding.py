@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from enablebot.shared.errors import ModelError, ModelReason, SettingsError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from openai import AsyncOpenAI
+
+    from enablebot.config.settings import ModelSettings
 
 # What one request carries. OpenAI takes 2,048 texts and 300,000 tokens; smaller servers take less.
 _TEXTS = 64
@@ -49,14 +49,12 @@ class Embedder(Protocol):
         ...
 
 
-def embedder_for(
-    *, model: str | None, api_key: SecretStr | None, base_url: str | None, directory: "Path | None"
-) -> Embedder | None:
+def embedder_for(settings: "ModelSettings") -> Embedder | None:
     """Return what the settings name: a model on a server, a model in a directory, or None: search by words alone.
 
     Raises SettingsError when the directory holds no model that can be run.
     """
-    if directory is not None:
+    if settings.embedding_dir is not None:
         try:
             from enablebot.shared.knowledge.minilm import MiniLM
         except ImportError as error:
@@ -66,10 +64,10 @@ def embedder_for(
                     "`pip install -r requirements-minilm.txt`, or leave EMBEDDING_MODEL_DIR out."
                 ]
             ) from error
-        return MiniLM.open(directory)
-    if model is None:
+        return MiniLM.open(settings.embedding_dir)
+    if settings.embedding_model is None:
         return None
-    return OpenAIEmbedder(model, api_key=api_key, base_url=base_url)
+    return OpenAIEmbedder(settings.embedding_model, api_key=settings.api_key, base_url=settings.base_url)
 
 
 class OpenAIEmbedder:

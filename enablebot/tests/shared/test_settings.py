@@ -42,6 +42,7 @@ PRODUCTION: dict[str, str] = {
     "OPENAI_MODEL": "gpt-6-luna",
     "OPENAI_EFFORT": "low",
     "OPENAI_EMBEDDING_MODEL": "text-embedding-3-small",
+    "EMBEDDING_MODEL_DIR": "/opt/minilm",
     "OPENAI_DEADLINE_SECONDS": "45.5",
     "API_HOST": "0.0.0.0",
     "API_PORT": "9001",

@@ -82,16 +82,8 @@ declare
   v_passages int;
 begin
   perform enablebot.work_for(array[p_tenant_id]);
-  perform enablebot.inner_hold_claim(p_tenant_id, p_event_id, p_claim_token);
-  -- Held, so that nobody deletes it, or this version of it, with passages coming in behind.
-  perform from documents d
-  where d.tenant_id = p_tenant_id and d.id = p_document_id and d.deleted_at is null for share;
-  if found then
-    perform from document_versions v
-    where v.tenant_id = p_tenant_id and v.document_id = p_document_id and v.version = p_version
-      and v.status = 'processing';
-  end if;
-  if not found then
+  -- Holds the document, so that nobody deletes it, or this version of it, with passages coming in behind.
+  if not enablebot.inner_hold_version(p_tenant_id, p_document_id, p_version, p_event_id, p_claim_token) then
     return jsonb_build_object('gone', true);
   end if;
 
