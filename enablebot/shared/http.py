@@ -123,7 +123,7 @@ def error_handlers(app: FastAPI, *, error_page: ErrorPage | None = None, error_f
         code, message = _WORDS[422]
         # The place and the rule, never the input.
         faults = [f"{'.'.join(map(str, fault['loc']))[:100]}: {fault['msg']}" for fault in error.errors()[:5]]
-        return await tell(request, status=422, code=code, message=" ".join([message, "; ".join(faults)]))
+        return await tell(request, status=422, code=code, message=f"{message} {'; '.join(faults)}.")
 
     async def on_unforeseen(request: Request) -> Response:
         code, message = _WORDS[500]
@@ -181,7 +181,9 @@ async def _answer(
     if answer is None:
         answer = JSONResponse({"error": {"code": view.code, "message": view.message, "request_id": view.request_id}})
     answer.status_code = view.status
-    answer.headers.update(headers)
+    for name, value in headers.items():
+        # What the form says by itself, it knows better.
+        answer.headers.setdefault(name, value)
     return answer
 
 

@@ -17,7 +17,6 @@ from enablebot.api.rest.repeats import Given, Repeats, Turn, refuse_other
 from enablebot.api.rest.shapes import DocumentShape, DocumentsShape, document_shape, documents_shape
 from enablebot.api.rest.upload import MOST_CHANNELS, Upload
 from enablebot.shared.attachment import attachment_headers
-from enablebot.shared.errors import NotFound
 from enablebot.shared.models.document import MOST_BYTES
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"], generate_unique_id_function=operation_id)
@@ -58,6 +57,8 @@ _FORM = {
 _DOCUMENT = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/DocumentShape"}}}}
 _LOCATION = {"Location": {"description": "The document's address.", "schema": {"type": "string"}}}
 _BYTES = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+
+_NOBODYS = UUID(int=0)
 
 # A text, so that whatever is no id is as unknown as an id that is nobody's.
 DocumentId = Annotated[str, Path(description="The document's `id`.", json_schema_extra={"format": "uuid"})]
@@ -166,7 +167,9 @@ async def list_documents(
     name: Annotated[str | None, Query(max_length=200, description="Part of the name or title.")] = None,
 ) -> DocumentsShape:
     """All documents of the workspace, newest first."""
-    page = await desk.library.list(caller.tenant_id, after=cursor, limit=limit, contains=name or None)
+    # No name has a NUL in it, and no text in Postgres.
+    contains = name.replace("\0", "\ufffd") if name else None
+    page = await desk.library.list(caller.tenant_id, after=cursor, limit=limit, contains=contains)
     return documents_shape(page.documents, page.next)
 
 
@@ -227,5 +230,6 @@ async def download_original(desk: AtDesk, caller: Reader, document_id: DocumentI
 def _id(document_id: str) -> UUID:
     try:
         return UUID(document_id)
-    except ValueError as error:
-        raise NotFound("There is no such document in this workspace.") from error
+    except ValueError:
+        # Looked for like any other and found as little, so that the answer is the very same.
+        return _NOBODYS

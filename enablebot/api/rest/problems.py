@@ -44,7 +44,7 @@ class Problem(BaseModel):
     detail: str = Field(description="For a person: what happened, why, what to do.")
     code: str = Field(description="For a program: one word that stays the same.")
     instance: str = Field(description="The address that was asked.")
-    request_id: str | None = Field(None, description="Only for faults of ours: name it when you report one.")
+    request_id: str | None = Field(None, description="Only where the fault is ours: name it when you report one.")
 
 
 class TooManyRequests(Refused):
@@ -73,7 +73,6 @@ def problem_form(methods_of: Callable[[str], Iterable[str]]) -> ErrorForm:
         path = request.url.path
         if path != PREFIX and not path.startswith(f"{PREFIX}/"):
             return None
-        is_ours = view.status >= 500 and view.status != 503
         body: dict[str, Any] = Problem(
             title=_phrase(view.status),
             status=view.status,
@@ -81,7 +80,7 @@ def problem_form(methods_of: Callable[[str], Iterable[str]]) -> ErrorForm:
             code=view.code,
             # The same for a foreign id and a missing one; the request's own id is in the headers.
             instance=path[:_LONGEST_INSTANCE],
-            request_id=view.request_id if is_ours else None,
+            request_id=view.request_id if view.status >= 500 else None,
         ).model_dump(exclude_none=True)
         # ASCII, so that no name from outside can be one that has no UTF-8.
         response = Response(json.dumps(body).encode("ascii"), media_type=MEDIA_TYPE, status_code=view.status)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from hashlib import sha256
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from enablebot.shared.errors import BadRequest, EnableBotError, TooLarge
 from enablebot.shared.models.document import MOST_BYTES
@@ -39,19 +39,30 @@ class NoForm(EnableBotError):
     status = 415
 
 
+class SenderLeft(BadRequest):
+    """Nobody hears the answer; it ends the request as any other error does."""
+
+    code = "sender_left"
+
+
+class TooSlow(BadRequest):
+    """The sender fell silent."""
+
+    code = "too_slow"
+    status = 408
+
+
 class Upload:
     """A form with one file. Fields may stand before the file and behind it: all are known once `content` has ended."""
 
-    def __init__(
-        self, request: Request, *, on_read: Callable[[], Awaitable[None]], idle_seconds: float = IDLE_SECONDS
-    ) -> None:
+    def __init__(self, request: Request, *, on_read: Callable[[], Awaitable[None]]) -> None:
         content_type = request.headers.get("content-type", "")
         if content_type.partition(";")[0].strip().lower() != "multipart/form-data":
             raise NoForm(
                 "A document is sent as multipart/form-data with the file as the field `file`, as "
                 "`curl -F file=@handbook.pdf` does."
             )
-        self._parts = SentParts(_arriving(request, idle_seconds), content_type, broken=_BROKEN)
+        self._parts = SentParts(_arriving(request), content_type, broken=_BROKEN)
         self._on_read = on_read
         self._file: Part | None = None
         self._digest = sha256()
@@ -131,15 +142,17 @@ def _channel(said: str) -> str:
     return said
 
 
-async def _arriving(request: Request, idle_seconds: float) -> AsyncIterator[bytes]:
+async def _arriving(request: Request) -> AsyncIterator[bytes]:
     """The body as it comes. BadRequest at a sender's silence, TooLarge at a length no document has."""
     stream = request.stream()
     while True:
         try:
-            async with asyncio.timeout(idle_seconds):
+            async with asyncio.timeout(IDLE_SECONDS):
                 chunk = await anext(stream, None)
         except TimeoutError as error:
             raise TooSlow("Nothing more of the body came. Send it again, without a pause.") from error
+        except ClientDisconnect as error:
+            raise SenderLeft("The sender left before the body had come whole. Nothing of it is kept.") from error
         except HTTPException as error:
             if error.status_code == 413:
                 raise _too_large() from error
@@ -148,13 +161,6 @@ async def _arriving(request: Request, idle_seconds: float) -> AsyncIterator[byte
             return
         if chunk:
             yield chunk
-
-
-class TooSlow(BadRequest):
-    """The sender fell silent."""
-
-    code = "too_slow"
-    status = 408
 
 
 def _too_large() -> TooLarge:

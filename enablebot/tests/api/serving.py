@@ -78,12 +78,15 @@ class Observed:
         self._transport = transport
         self.called: list[str] = []
         self.failure: Exception | None = None
+        self.fails_in: dict[str, Exception] = {}
         self.hangs = False
 
     async def call(self, function: str, arguments: Mapping[str, Argument]) -> Json:
         self.called.append(function)
         if self.failure is not None:
             raise self.failure
+        if function in self.fails_in:
+            raise self.fails_in[function]
         if self.hangs:
             while self.hangs:
                 await asyncio.sleep(0.005)

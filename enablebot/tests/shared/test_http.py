@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.testclient import TestClient
 
 from enablebot.shared.errors import DatabaseUnavailable, NotFound, SealBroken, WallBreached
-from enablebot.shared.http import ErrorView, caller_address, protect
+from enablebot.shared.http import ErrorView, Refused, caller_address, protect
 
 CANARY = "CANARY what somebody wrote"
 
@@ -280,6 +280,52 @@ def test_a_body_that_is_too_large_says_so(app: FastAPI, path: str, announced: bo
 def test_a_false_content_length_is_no_accident(app: FastAPI, length: str) -> None:
     answer = client(app).post("/body", content=b"{}", headers={"Content-Length": length})
     assert answer.status_code in {413, 422}
+
+
+def test_an_address_may_be_sent_more_than_the_others(app: FastAPI) -> None:
+    @app.post("/other")
+    async def other(body: Body) -> Body:
+        return body
+
+    opened = client(app, larger_bodies={"/body": 2000})
+    for path, length, status in (
+        ("/body", 2001, 413),
+        ("/body", 2000, 422),
+        ("/other", 1001, 413),
+        ("/other", 1000, 422),
+    ):
+        for content in (b" " * length, iter([b" " * length])):
+            sent = opened.post(path, content=content, headers={"Content-Type": "application/json"})
+            assert sent.status_code == status, (path, length)
+
+
+def test_some_addresses_tell_of_errors_in_their_own_form_with_the_error_s_headers(app: FastAPI) -> None:
+    class Slowly(Refused):
+        """Come back later."""
+
+        code, status = "slowly", 429
+        headers = {"Retry-After": "7"}  # noqa: RUF012 - never changed
+
+    @app.get("/api/slowly")
+    @app.get("/slowly")
+    async def slowly() -> None:
+        raise Slowly("Come back in 7 s.")
+
+    def form(request: Request, view: ErrorView) -> Response | None:
+        if not request.url.path.startswith("/api"):
+            return None
+        return PlainTextResponse(f"{view.status} {view.code}", headers={"Allow": "everything"})
+
+    asked = client(app, error_page=draw, error_form=form)
+    for accept in ("text/html", "application/json"):
+        told = asked.get("/api/slowly", headers={"Accept": accept})
+        assert (told.status_code, told.text, told.headers["retry-after"]) == (429, "429 slowly", "7")
+    elsewhere = asked.get("/slowly")
+    assert (elsewhere.status_code, elsewhere.json()["error"]["code"]) == (429, "slowly")
+    assert elsewhere.headers["retry-after"] == "7"
+    known = asked.post("/api/slowly")
+    assert (known.status_code, known.headers["allow"]) == (405, "everything")
+    assert asked.get("/api/boom").text == "500 internal_error"
 
 
 def test_what_went_wrong_inside_is_logged_with_its_trace(app: FastAPI, caplog: pytest.LogCaptureFixture) -> None:
