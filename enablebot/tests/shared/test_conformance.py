@@ -18,6 +18,7 @@ from enablebot.shared.database.transport import Argument, Json, Transport
 from enablebot.shared.errors import DatabaseError, DataRefused, StaleClaim
 from enablebot.tests.database import PostgresServer, postgres_versions
 from enablebot.tests.postgrest import data_api
+from enablebot.tests.shared.document_life import document_life
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgrest]
 
@@ -68,6 +69,8 @@ def comparable(value: Json, name: str = "") -> Json:
         return value if datetime.fromisoformat(value) == THEN else "a time"
     if name == "claim_token":
         return f"an id of version {UUID(value).version}"
+    if name in {"cursor", "undo_until"}:
+        return value and "a moment"
     if name in {"hash", "oldest_seconds", "waited_seconds"}:
         return "text" if isinstance(value, str) else "a number"
     return value
@@ -137,6 +140,7 @@ async def whole_life(database: Database) -> None:
     await second_thoughts(database)
     await pause_and_return(database)
     await callers(database)
+    await document_life(database, ACME, OTHER, KEY)
     await aftermath(database)
 
 

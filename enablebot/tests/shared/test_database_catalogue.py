@@ -51,7 +51,16 @@ async def test_the_router_has_no_way_into_content(admin: Admin) -> None:
           and (has_table_privilege('enablebot_router', c.oid, 'select, insert, update, delete')
             or has_any_column_privilege('enablebot_router', c.oid, 'select, insert, update'))""")
     names = {row["relname"] for row in reachable}
-    assert names == {"tenants", "oauth_states", "sessions", "inbox", "dedupe_keys", "api_keys", "api_requests"}
+    assert names == {
+        *("tenants", "oauth_states", "sessions", "inbox", "dedupe_keys", "api_keys", "api_requests"),
+        *("documents", "document_versions"),
+    }
+    # Which are due and when, and nothing else of them.
+    columns = await admin.fetch("""
+        select a.attname from pg_attribute a
+        where a.attrelid in ('enablebot.documents'::regclass, 'enablebot.document_versions'::regclass) and a.attnum > 0
+          and has_column_privilege('enablebot_router', a.attrelid, a.attnum, 'select, insert, update, references')""")
+    assert {row["attname"] for row in columns} == {"tenant_id", "id", "document_id", "version", "due_at"}
     # Whose request and when, never what was answered.
     assert not await admin.fetchval(
         "select has_column_privilege('enablebot_router', 'enablebot.api_requests', 'response', 'select')"

@@ -10,6 +10,7 @@ import pytest
 
 from enablebot.shared.database.operations import Database
 from enablebot.shared.database.postgres import PostgresTransport
+from enablebot.tests.shared.documents import add_shelved
 from enablebot.tests.shared.workspaces import Workspace, add_lived_in_pair, claim
 
 pytestmark = pytest.mark.anyio
@@ -31,6 +32,14 @@ TENANT_TABLES = (
     "replies",
     "audit",
     "audit_heads",
+    "corpora",
+    "terms",
+    "passage_vectors",
+    "passages",
+    "document_pieces",
+    "document_channels",
+    "document_versions",
+    "documents",
     "api_keys",
     "api_requests",
 )
@@ -106,6 +115,8 @@ async def test_every_tenant_table_is_in_the_matrix(admin: Admin) -> None:
 async def pair(database: Database, admin: Admin) -> tuple[Workspace, Workspace]:
     """Two workspaces with rows in every table."""
     acme, other = await add_lived_in_pair(database)
+    for workspace in (acme, other):
+        await add_shelved(database, workspace)
     for table in TENANT_TABLES:
         for workspace in (acme, other):
             assert await _rows_of(admin, table, workspace) != "[]", table

@@ -103,7 +103,11 @@ begin
   update document_versions v set progress = greatest(v.progress, least(p_progress, 99))
   where v.tenant_id = p_tenant_id and v.document_id = p_document_id and v.version = p_version
     and v.status = 'processing';
-  return jsonb_build_object('gone', false);
+  -- Queued again meanwhile, by whoever undid its deletion: another attempt begins anew.
+  return jsonb_build_object('gone', exists (
+    select from document_versions v
+    where v.tenant_id = p_tenant_id and v.document_id = p_document_id and v.version = p_version
+      and v.status = 'queued'));
 end
 $$;
 
@@ -129,13 +133,11 @@ begin
     and v.status = 'processing'
   returning v.title, v.channels into v_new;
   if not found then
-    perform from document_versions v
-    where v.tenant_id = p_tenant_id and v.document_id = p_document_id and v.version = p_version
-      and v.status = 'ready';
-    if not found then
-      raise exception 'nothing was read that could be published' using errcode = 'check_violation';
-    end if;
-    return jsonb_build_object('gone', false);
+    -- What is not being read, though somebody holds its claim, was queued again or has failed.
+    return jsonb_build_object('gone', not exists (
+      select from document_versions v
+      where v.tenant_id = p_tenant_id and v.document_id = p_document_id and v.version = p_version
+        and v.status = 'ready'));
   end if;
 
   update documents d
