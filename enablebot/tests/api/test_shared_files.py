@@ -258,8 +258,14 @@ async def test_a_stub_is_looked_up_and_an_external_file_is_refused_with_a_plain_
     thread = await drop(acme, ("handbook.md", HANDBOOK), file_access="check_file_info")
     (notice,) = said(acme, ADA_DM, thread)
     assert notice["text"] == "Added handbook.md: 1 passage."
-    external = {"is_external": True, "mode": "external", "url_private": "https://drive.example.com/d/1"}
-    thread = await drop(acme, ("plan.gdoc", b"x"), **external, url_private_download=None)
+    thread = await drop(
+        acme,
+        ("plan.gdoc", b"x"),
+        is_external=True,
+        mode="external",
+        url_private="https://drive.example.com/d/1",
+        url_private_download=None,
+    )
     (notice,) = said(acme, ADA_DM, thread)
     assert notice["text"].startswith("plan.gdoc was not added. It does not lie in Slack, only a link to it does.")
 
