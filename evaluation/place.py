@@ -21,7 +21,7 @@ from enablebot.api.main import Services, create_app
 from enablebot.config.settings import load_settings
 from enablebot.reader.chunking import count_tokens
 from enablebot.shared.database.embedded import EmbeddedPostgres
-from enablebot.shared.knowledge.embedding import Embedder
+from enablebot.shared.knowledge.embedding import Embedder, embedder_for
 from enablebot.shared.models.installation import REQUIRED_SCOPES, OAuthGrant
 from enablebot.shared.models.passage import in_context
 from enablebot.shared.sensitive import Sensitive
@@ -64,15 +64,11 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The running api, and a superuser's connection beside it for the peers."""
+    """The running api, and beside it a superuser's connection for the peers and the model that the api embeds with."""
 
     services: Services
     admin: Admin
-
-    @property
-    def embedder(self) -> Embedder | None:
-        """The embedding model that is configured."""
-        return getattr(self.services, "embedder", None)
+    embedder: Embedder | None
 
     async def take_in(self, questions: QuestionSet) -> Workspace:
         """Give a set a workspace of its own, and wait until each document is ready or has failed."""
@@ -109,6 +105,16 @@ class Place:
             if read * 20 // expected != shown:
                 shown = read * 20 // expected
                 note(f"{name}: {read:,} of {expected:,} documents read")
+        await self._wait_until_embedded(name)
+
+    async def _wait_until_embedded(self, name: str) -> None:
+        """Publishing does not wait for a slow model; what it left is caught up with in the background."""
+        while self.embedder is not None:
+            left = await self.services.database.count_passages_without_vectors(model=self.embedder.model, limit=100)
+            if not left:
+                return
+            note(f"{name}: {sum(row.passages for row in left):,} passages wait for their vectors")
+            await asyncio.sleep(10 * _LOOK_SECONDS)
 
     async def _passages(self, tenant_id: UUID) -> tuple[list[IndexedPassage], list[str]]:
         """Everything that is searchable, by what the dashboard's preview calls; and what could not be read."""
@@ -155,11 +161,13 @@ async def opened(home: Path) -> AsyncIterator[Place]:
         )
         api = create_app(settings)
         async with api.web.router.lifespan_context(api.web):
-            admin = await asyncpg.connect(server.url())
+            admin, embedder = await asyncpg.connect(server.url()), embedder_for(settings.model)
             try:
-                yield Place(api.services, admin)
+                yield Place(api.services, admin, embedder)
             finally:
                 await admin.close()
+                if embedder is not None:
+                    await embedder.aclose()
     finally:
         server.stop()
 

@@ -24,13 +24,16 @@ def language_sets(seed: int = 20260302) -> tuple[QuestionSet, ...]:
 def _set(name: str, template: Template, rng: random.Random) -> QuestionSet:
     documents, questions = [], []
     for place, town in enumerate(template.towns):
-        for number, (sentences, asked) in enumerate(template.topics):
+        for number, topic in enumerate(template.topics):
             facts = {key: rng.choice(values) for key, values in template.choices.items()}
             facts |= {"town": town, "year": str(rng.randrange(1650, 1990)), "count": str(rng.randrange(12, 900))}
-            told = [sentence.format(**facts) for sentence in sentences]
+            told = [sentence.format(**facts) for sentence in topic.sentences]
             file = f"{place:02}-{number}.txt"
             documents.append(SourceDocument(file, f"{template.joint.join(told)}\n".encode()))
-            answered, ask = asked[place % len(asked)]
-            answers = (Answer(file, 2, told[answered]),)
-            questions.append(Question(f"{name}-{place:02}-{number}", name, ask.format(**facts), answers))
+            for kind, asked in (("as said", topic.asked), ("other endings", topic.inflected)):
+                if asked:
+                    answered, ask = asked[place % len(asked)]
+                    answers = (Answer(file, 2, told[answered]),)
+                    id_ = f"{name}-{place:02}-{number}-{kind.replace(' ', '-')}"
+                    questions.append(Question(id_, kind, ask.format(**facts), answers))
     return QuestionSet(name, tuple(documents), tuple(questions), language=name)

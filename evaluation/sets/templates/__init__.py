@@ -3,8 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Sentences about one thing, and questions with the number of the sentence that answers.
-Topic = tuple[tuple[str, ...], tuple[tuple[int, str], ...]]
+# Questions, each with the number of the sentence that answers it.
+Asked = tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """Sentences about one thing, and what is asked about it.
+
+    `inflected` asks with other endings than the sentences have, plurals above all: only a stemmer that knows the
+    language sees that both are the same word.
+    """
+
+    sentences: tuple[str, ...]
+    asked: Asked
+    inflected: Asked = ()
 
 
 @dataclass(frozen=True, slots=True)

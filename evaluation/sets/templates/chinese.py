@@ -1,6 +1,6 @@
 """Chinese paragraphs about invented towns; nothing stands between their words."""
 
-from evaluation.sets.templates import Template
+from evaluation.sets.templates import Template, Topic
 
 CHINESE = Template(
     joint="",
@@ -35,7 +35,7 @@ CHINESE = Template(
         "craft": ("陶艺", "刺绣", "造纸", "制伞", "竹编", "木雕"),
     },
     topics=(
-        (
+        Topic(
             (
                 "{town}的老桥有五个桥拱，全部用{stone}砌成。",
                 "{year}年洪水冲走了渡船以后，{person}出资修建了这座桥。",
@@ -47,7 +47,7 @@ CHINESE = Template(
                 (2, "什么动物在{town}的桥下做窝？"),
             ),
         ),
-        (
+        Topic(
             (
                 "{town}的博物馆陈列着当地从前{craft}所用的工具。",
                 "它由{person}于{year}年创办，最初只有{count}件藏品。",
@@ -59,7 +59,7 @@ CHINESE = Template(
                 (2, "{town}博物馆什么时候不开放？"),
             ),
         ),
-        (
+        Topic(
             (
                 "{town}的图书馆收藏了{count}部手抄本，最早的一部写于{year}年。",
                 "借书需要借书证，由镇政府的{person}发放。",
@@ -71,7 +71,7 @@ CHINESE = Template(
                 (2, "{town}图书馆的小朋友在哪里读书？"),
             ),
         ),
-        (
+        Topic(
             (
                 "每年{month}，{town}都会举办有火把和吹奏乐的节日。",
                 "这个节日纪念{year}年{person}打开城门的那一天。",
@@ -79,7 +79,7 @@ CHINESE = Template(
             ),
             ((0, "{town}的节日在几月举行？"), (1, "{town}过节是为了纪念什么？"), (2, "{town}的节日集市上卖些什么？")),
         ),
-        (
+        Topic(
             (
                 "{town}的学校有{count}名学生，校舍是{stone}建筑。",
                 "第一位老师是{person}，她一直任教到{year}年。",
@@ -91,7 +91,7 @@ CHINESE = Template(
                 (2, "{town}的校园里种了什么？"),
             ),
         ),
-        (
+        Topic(
             (
                 "{town}火车站于{year}年启用，至今只有一条轨道。",
                 "列车每天停靠两次，{month}夜间也有车。",
@@ -103,7 +103,7 @@ CHINESE = Template(
                 (2, "{town}火车站墙上那幅画画了什么？"),
             ),
         ),
-        (
+        Topic(
             (
                 "{town}的钟楼高{count}尺，通体用{stone}砌筑。",
                 "{year}年塔尖被雷电击中，后来由{person}主持修复。",
