@@ -1,5 +1,6 @@
 """What people read about their files, as Slack's blocks: plain text throughout, so that no name can be markup. Pure."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -30,7 +31,8 @@ NOT_SEEN = "I cannot see the file in this conversation. Invite me there with /in
 MESSAGE = "Message in "
 
 _SECTION = 2_900
-_TEXT = 3_500
+# chat.update takes 4,000 characters.
+_TEXT = 3_900
 _MOST_NAMES = 3
 _MOST_LINES = 40
 # A button's value takes 2,000 characters.
@@ -59,8 +61,8 @@ class Report:
     @property
     def text(self) -> str:
         """The same without blocks, for notifications, with Slack's own characters escaped."""
-        whole = "\n".join(self.lines)[:_TEXT]
-        return whole.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        whole = "\n".join(self.lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        return whole if len(whole) <= _TEXT else re.sub(r"&[a-z]*\Z", "", whole[:_TEXT])
 
     @property
     def blocks(self) -> list[dict[str, Any]]:
