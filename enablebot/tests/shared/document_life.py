@@ -10,6 +10,7 @@ from enablebot.shared.database.models import ClaimedDocumentRow
 from enablebot.shared.database.operations import Database
 from enablebot.shared.errors import DataRefused, StaleClaim
 from enablebot.shared.models.document import PIECE_BYTES
+from enablebot.tests.shared.passage_life import passage_life
 from enablebot.tests.shared.queued_documents import of
 
 PLAN, PRICES, NOTE = (UUID(int=number) for number in range(500, 503))
@@ -23,6 +24,7 @@ async def document_life(database: Database, tenant_id: UUID, stranger: UUID, key
     """Add, read, replace, read anew, bind, hide, restore, delete and purge."""
     claimed = await come_in(database, tenant_id, key)
     await be_read(database, claimed)
+    await passage_life(database, tenant_id, stranger, PLAN, TEXTS)
     await change(database, tenant_id, stranger, key)
     await end(database, tenant_id, key)
 

@@ -42,6 +42,7 @@ begin
   update terms t set df = t.df - u.n from unnest(v_terms, v_counts) as u (term_id, n)
   where t.tenant_id = p_tenant_id and t.term_id = u.term_id;
   update corpora c set n = c.n - p_passages where c.tenant_id = p_tenant_id;
+  delete from corpora c where c.tenant_id = p_tenant_id and c.n = 0;
 end
 $$;
 
