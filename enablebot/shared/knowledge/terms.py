@@ -49,7 +49,7 @@ _JOINT = "-.,'@:/\\\\+&~="
 _COMPOUND = re.compile(rf"[{_LETTER}]+(?:[{_JOINT}]+[{_LETTER}]+)*")
 _PART = re.compile(rf"(?:(?!_)[{_LETTER}])+")
 _SEGMENT = re.compile(r"[@/\\:=]+")
-_PREFIX = re.compile(r"(?:^|[^-./~])(--?|\.|~?/|\.\.?/)$")
+_PREFIX = re.compile(r"(?:^|[^-./~])(--?|(?:~|\.\.?)?/\.?|\.)$")
 _SUFFIX = re.compile(r"\+\+|#(?![#\w])")
 _HYPHENATED = re.compile(r"[^\W_]+(?:-[^\W_]+){1,2}")
 _NUMERIC = re.compile(r"[\d\W]+")
@@ -153,7 +153,8 @@ def _cut(text: str, languages: tuple[Language, ...]) -> list[str]:
     terms: list[str] = []
     for chunk in _CHUNK.findall(plain):
         terms += _terms(chunk, languages) if len(chunk) <= _LONGEST_TERM else _cut_chunk(chunk, languages)
-    return terms
+    # Accents that stand on nothing leave nothing.
+    return list(filter(None, terms))
 
 
 def _bare(word: str) -> str:
