@@ -97,16 +97,19 @@ function row(message, { channel, threads, grouped, working }) {
   const gone = message.subtype === "tombstone";
   const mine = message.user === place.user;
   const root = message.thread_ts && message.thread_ts !== message.ts ? message.thread_ts : message.ts;
+  const text = body(message);
+  const edited = message.edited && !gone ? h("span", { class: "edited" }, "(edited)") : null;
   return h("article", { class: ["message", grouped && "grouped", bot && "from-bot", streams && "streams", gone && "gone"].filter(Boolean).join(" "), "aria-label": `${name}, ${clock(message.ts)}`, "aria-busy": streams ? "true" : null },
     grouped ? h("time", { class: "side-time" }, clock(message.ts).replace(/\s*[AP]M$/i, "")) : avatar(name, { bot }),
     h("div", { class: "message-main" },
       grouped ? null : h("p", { class: "message-head" }, h("strong", {}, name), bot ? h("span", { class: "badge" }, "app") : null, h("time", { datetime: new Date(message.ts * 1000).toISOString() }, clock(message.ts))),
       message.ephemeral_to ? h("p", { class: "only-you" }, "Only visible to you") : null,
-      body(message),
+      text,
       files(message),
-      message.edited && !gone ? h("span", { class: "edited" }, "(edited)") : null,
+      text ? edited : null,
       message.streaming_state === "errored" ? h("p", { class: "broken-off" }, "The stream broke off before it was finished.") : null,
       blocks(message, channel),
+      text ? null : edited,
       reactions(message),
       streams ? h("div", { class: "stream-foot" }, stopButton(channel, root)) : null,
       threads ? threadLink(message, working) : null),
@@ -174,6 +177,13 @@ function shortcutMenu(message, channel) {
         if (!answer.acknowledged) toast("EnableBot did not take that in time. Is it running?", { bad: true });
       }));
     } }))));
+  menu.addEventListener("toggle", () => {
+    // Below the last message there is no room: there it opens upwards.
+    const pane = menu.closest(".scroll")?.getBoundingClientRect();
+    const entries = menu.querySelector(".menu-body").getBoundingClientRect();
+    if (menu.open && pane && entries.bottom > pane.bottom) menu.classList.add("upwards");
+    if (!menu.open) menu.classList.remove("upwards");
+  });
   menu.addEventListener("focusout", (event) => {
     if (!menu.contains(event.relatedTarget)) menu.open = false;
   });
