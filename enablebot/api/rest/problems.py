@@ -82,8 +82,9 @@ def problem_form(methods_of: Callable[[str], Iterable[str]]) -> ErrorForm:
             instance=path[:_LONGEST_INSTANCE],
             request_id=view.request_id if view.status >= 500 else None,
         ).model_dump(exclude_none=True)
-        # ASCII, so that no name from outside can be one that has no UTF-8.
-        response = Response(json.dumps(body).encode("ascii"), media_type=MEDIA_TYPE, status_code=view.status)
+        # A path from outside may hold what has no UTF-8.
+        written = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        response = Response(written, media_type=MEDIA_TYPE, status_code=view.status)
         if view.status == 405:
             response.headers["Allow"] = ", ".join(sorted(methods_of(path)))
         return response
