@@ -36,7 +36,7 @@ from enablebot.shared.errors import SettingsError
 from enablebot.shared.health import Pings, health_endpoint, ready_endpoint
 from enablebot.shared.http import protect
 from enablebot.shared.installations import Installations
-from enablebot.shared.knowledge.embedding import embedder_for
+from enablebot.shared.knowledge.embedding import Embedder, embedder_for
 from enablebot.shared.knowledge.library import Library, open_library
 from enablebot.shared.knowledge.search import Search
 from enablebot.shared.metrics import Metrics, metrics_endpoint
@@ -57,6 +57,7 @@ class Services:
     installations: Installations
     library: Library
     search: Search
+    embedder: Embedder | None
     intake: Intake
     worker: Worker
     endpoints: SlackEndpoints
@@ -262,6 +263,7 @@ async def _open(
         installations=installations,
         library=library,
         search=Search(database, embedder),
+        embedder=embedder,
         intake=intake,
         worker=worker,
         endpoints=SlackEndpoints(

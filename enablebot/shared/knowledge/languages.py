@@ -13,9 +13,10 @@ def _words(text: str) -> frozenset[str]:
 # The commonest of each language that carry no meaning of their own. A question is looked for without them.
 FUNCTION_WORDS: dict[Language, frozenset[str]] = {
     "english": _words(
-        "a about an and are as at be been but by can could did do does for from had has have he her him his how i if "
-        "in into is it its me my no not of on only or our out she should so than that the their them then there these "
-        "they this to up us was we were what when where which who whom why will with would you your"
+        "a about am an and any are as at be been being but by can could did do does for from get got had has have he "
+        "her him his how i if in into is it its just may me might my no not of on only or our out she should so some "
+        "such than that the their them then there these they this to too up us very was we were what when where which "
+        "who whom why will with would you your"
     ),
     "german": _words(
         "ab als am an auf aus bei bis da das dass dem den der des die dies diese dieser du durch ein eine einem einen "
