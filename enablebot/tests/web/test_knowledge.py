@@ -203,7 +203,7 @@ async def test_a_failed_document_says_why_and_what_to_do(ada: Visitor, database:
     for where in (KNOWLEDGE, address):
         text = await read_page(ada, where)
         assert "Could not be read" in text
-        assert "Mend the file" in text
+        assert "A mended file takes its place" in text
 
 
 async def test_deleting_hides_and_undoing_brings_back_without_script(ada: Visitor, database: Database) -> None:

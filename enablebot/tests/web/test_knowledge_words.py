@@ -70,7 +70,7 @@ def test_each_state_has_words(changes: dict[str, Any], label: str, percent: int 
 def test_a_failure_says_why_and_what_can_be_done() -> None:
     state = shown(document(status="failed", reason="It is encrypted."), viewer="U0ADA", now=NOW).state
     assert state.detail == "It is encrypted."
-    assert "Mend the file" in state.remedy
+    assert "A mended file takes its place" in state.remedy
     unknown = shown(document(status="failed", reason=None), viewer="U0ADA", now=NOW).state
     assert unknown.detail
 

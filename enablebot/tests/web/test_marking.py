@@ -22,6 +22,8 @@ def asked(text: str, question: str) -> list[str]:
         ("通知期限是八周。", "通知", ["通知"]),
         ("知识", "通知", ["知"]),
         ("Über die Kündigung", "kündigung", ["Kündigung"]),
+        ("Die Schulen sind zu.", "Wann ist die Schule zu?", ["Schulen"]),
+        ("The end of the week", "what is the end of it?", ["end"]),
         ("nothing of the kind", "zebra", []),
         ("some text", "", []),
         ("some text", "?!", []),

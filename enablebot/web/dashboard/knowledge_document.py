@@ -17,7 +17,13 @@ from enablebot.web import paths
 from enablebot.web.dashboard.knowledge import DELETED, ENDINGS
 from enablebot.web.dashboard.knowledge_channels import MOST_BOUND, Choice, channel_ids
 from enablebot.web.dashboard.knowledge_upload import document_id
-from enablebot.web.dashboard.knowledge_words import Shown, ShownVersion, shown, shown_version
+from enablebot.web.dashboard.knowledge_words import (
+    Shown,
+    ShownVersion,
+    paragraphs_closed_up,
+    shown,
+    shown_version,
+)
 from enablebot.web.dashboard.session import FilledForm, SentForm, SignedIn, form_token
 from enablebot.web.failures import wants_json
 from enablebot.web.house import InHouse
@@ -79,7 +85,7 @@ async def show_document(
         document=view,
         versions=tuple(shown_version(each, document, viewer=viewer.user_id, now=now) for each in versions),
         passages=tuple(
-            ShownPassage(row.position, str(Place.from_json(row.place)), row.heading, row.text)
+            ShownPassage(row.position, str(Place.from_json(row.place)), row.heading, paragraphs_closed_up(row.text))
             for row in rows[:PREVIEW_LENGTH]
         ),
         is_from_start=from_ == 0,

@@ -1,5 +1,6 @@
 """A document in the words of the page: its state, what to do about it, and where it came from."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,7 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "text": ("TXT", "Plain text"),
 }
 _LEAVES: Mapping[str, str] = {"pdf": "page", "docx": "page", "pptx": "slide", "xlsx": "sheet"}
+_EMPTY_LINES = re.compile(r"\n\s*\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,8 @@ def _state(document: Document) -> State:
     assert_never(document.status)
 
 
-_REMEDY = "Mend the file and add it again under the same name, try to read it again, or delete it."
-_REMEDY_NEWER = "The earlier version is still used. Mend the file and replace it again."
+_REMEDY = "A mended file takes its place if you add it under the same name."
+_REMEDY_NEWER = "The earlier version is still used."
 
 
 def _newer(document: Document) -> State | None:
@@ -208,6 +210,11 @@ def contents_in_words(format_: str, pages: int | None, passages: int | None) -> 
     if passages is not None:
         parts.append(_counted(passages, "passage"))
     return ", ".join(parts)
+
+
+def paragraphs_closed_up(text: str) -> str:
+    """The text of a passage without the empty lines between its paragraphs, which a page shows by themselves."""
+    return _EMPTY_LINES.sub("\n", text.strip())
 
 
 def size_in_words(size_bytes: int) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from enablebot.shared.knowledge.terms import cut
+from enablebot.shared.knowledge.terms import cut_question
 
 _WORD = re.compile(r"\S+")
 # Scripts that write without spaces, of which the search compares pairs of characters.
@@ -25,7 +25,7 @@ class Stretch:
 
 def marked(text: str, *, question: str) -> tuple[Stretch, ...]:
     """The text in pieces; put together again they are the text, character by character."""
-    asked = frozenset(cut(question))
+    asked = frozenset(cut_question(question))
     stretches: list[Stretch] = []
     end = 0
     for start, stop in _merged(_found(text, asked)):
@@ -49,7 +49,8 @@ def _found(text: str, asked: frozenset[str]) -> Iterator[tuple[int, int]]:
         if runs:
             continue
         if word not in known:
-            known[word] = not asked.isdisjoint(cut(word))
+            # Alone a word does not show its language: its stems in every one are compared.
+            known[word] = not asked.isdisjoint(cut_question(word))
         if known[word]:
             bare = _EDGES.sub("", word) or word
             start = offset + word.index(bare)

@@ -9,7 +9,7 @@
   const put = (name, words, ...actions) => {
     const text = document.createElement("p");
     const strong = document.createElement("strong");
-    strong.textContent = name;
+    strong.textContent = name.length > 60 ? `${name.slice(0, 57)}…` : name;
     text.append(strong, name ? ": " : "", words);
     toast.replaceChildren(text, ...actions);
     toast.hidden = false;
