@@ -101,11 +101,13 @@ def sniff(name: str, head: bytes) -> Format:
         _refuse_ole(ending, head)
     if head.startswith(b"{\\rtf"):
         _refuse("is a Rich Text file", "Save it as .docx or PDF and add that.")
-    for start, what in _OTHERS:
-        if head.startswith(start):
-            _refuse_other(what)
-    if head[:4] == b"RIFF" or head[4:8] == b"ftyp":
-        _refuse_other("an image, a recording or a video")
+    # A text may well begin with MZ.
+    if not _CONTROLS.isdisjoint(head[:4096]):
+        for start, what in _OTHERS:
+            if head.startswith(start):
+                _refuse_other(what)
+        if head[:4] == b"RIFF" or head[4:8] == b"ftyp":
+            _refuse_other("an image, a recording or a video")
     return _as_text(ending, head)
 
 

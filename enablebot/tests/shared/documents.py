@@ -172,6 +172,11 @@ async def fetched(admin: Admin, query: str) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in await admin.fetch(query)]
 
 
+async def count_rows(admin: Admin, table: str, where: str = "true") -> int:
+    """Count rows of a table, of whichever workspace."""
+    return int(await admin.fetchval(f"select count(*) from enablebot.{table} where {where}"))
+
+
 async def traces(admin: Admin, document_id: UUID) -> set[str]:
     """Return every table of the schema that has a row in which the document's id stands, in whatever column."""
     tables = await admin.fetch(
