@@ -36,7 +36,7 @@ _MOST_PASSAGES = 100_000
 _LONGEST_TITLE = 300
 
 # Processor time: what any document takes, and what each megabyte of it may take beyond that.
-_SECONDS, _SECONDS_A_MEGABYTE = 8, 4
+_SECONDS, _SECONDS_A_MEGABYTE = 8, 6
 _LONGEST_HEADER = 64 * 1024
 
 # What parsers ask for once nothing can be loaded any more.

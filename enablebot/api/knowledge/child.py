@@ -60,8 +60,9 @@ async def read(
     child = await _start()
     feeding = asyncio.create_task(_feed(child, header, content))
     try:
-        async for said in _listen(child, feeding, timeout):
-            yield said
+        async with contextlib.aclosing(_listen(child, feeding, timeout)) as listening:
+            async for said in listening:
+                yield said
     finally:
         feeding.cancel()
         await _end(child)
@@ -120,7 +121,7 @@ async def _feed(child: Process, header: Mapping[str, object], content: AsyncIter
     stdin.close()
 
 
-async def _listen(child: Process, feeding: "asyncio.Task[None]", seconds: float) -> AsyncIterator[Said]:
+async def _listen(child: Process, feeding: "asyncio.Task[None]", seconds: float) -> AsyncGenerator[Said, None]:
     assert child.stdout is not None
     loop, sayings, said_bytes = asyncio.get_running_loop(), Sayings(), 0
     while True:
@@ -155,6 +156,7 @@ async def _next_line(stdout: asyncio.StreamReader, feeding: "asyncio.Task[None]"
                     return await listening
             finally:
                 listening.cancel()
+                await asyncio.wait((listening,))
         feeding.result()
         return await stdout.readline()
 

@@ -101,7 +101,8 @@ class Objects:
             self.put(encrypt, entries)
             trailer += f"/Encrypt {encrypt} 0 R/ID[<{identity.hex()}><{identity.hex()}>]"
         out, places = bytearray(b"%PDF-1.5\n"), []
-        for number, body in enumerate(self._bodies, 1):
+        for number, plain in enumerate(self._bodies, 1):
+            body = plain
             places.append(len(out))
             if number in self._streams:
                 entries_, content = self._streams[number]
