@@ -1,6 +1,6 @@
 """What stands behind the knowledge page: files as browsers send them, and the reading that another process does."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,6 +22,7 @@ BOUNDARY = "----played"
 HANDBOOK = b"# Leaving\n\nThe notice period is eight weeks.\n\n# Travel\n\nTrains are first class above four hours.\n"
 
 File = tuple[str, bytes]
+Fields = Mapping[str, str | list[str]]
 
 
 def library_over(database: Database) -> Library:
@@ -41,7 +42,7 @@ async def read_waiting(database: Database) -> int:
             tenant_ids=[each.tenant_id],
             ids=[each.id],
             tokens=[each.claim_token],
-            outcomes=[outcome.name],  # type: ignore[list-item]
+            outcomes=[outcome.name],
             reasons=[outcome.reason],
             delays=[0],
         )
@@ -97,8 +98,8 @@ async def add(
 
 
 async def press(
-    visitor: Visitor, address: str, *, headers: dict[str, str] | None = None, **fields: str | list[str]
+    visitor: Visitor, address: str, *, headers: dict[str, str] | None = None, fields: Fields | None = None
 ) -> httpx2.Response:
     """Press one of the page's buttons."""
-    data = {"csrf_token": await token_of(visitor)} | fields
+    data = {"csrf_token": await token_of(visitor)} | dict(fields or {})
     return await visitor.http.post(address, data=data, headers=OWN | (headers or {}))

@@ -14,6 +14,7 @@ from enablebot.tests.web.knowing import (
     JSON,
     KNOWLEDGE,
     OWN,
+    Fields,
     Pulled,
     add,
     field,
@@ -235,7 +236,7 @@ async def test_every_change_is_audited_under_the_persons_name(ada: Visitor, data
     address = await added(ada, database)
     for action in ("reindex", "delete", "restore"):
         assert (await press(ada, f"{address}/{action}")).status_code == 303
-    await press(ada, f"{address}/channels", seen_by="chosen", channel="C0GENERAL")
+    await press(ada, f"{address}/channels", fields={"seen_by": "chosen", "channel": "C0GENERAL"})
     rows = await admin.fetch("select action from enablebot.audit where action like 'document.%' order by seq")
     assert {row["action"] for row in rows} >= {
         "document.add",
@@ -259,13 +260,15 @@ async def test_a_document_bound_to_a_channel_is_found_there_only(ada: Visitor, d
     address = await added(ada, database)
     page = await ada.get(address)
     assert "#general" in page.text
-    bound = await press(ada, f"{address}/channels", seen_by="chosen", channel="C0GENERAL", more="C0123456789")
+    bound = await press(
+        ada, f"{address}/channels", fields={"seen_by": "chosen", "channel": "C0GENERAL", "more": "C0123456789"}
+    )
     assert "Saved" in await read_page(ada, bound.headers["location"])
     assert "2 channels only" in await read_page(ada)
     for channel, is_found in (("", False), ("C0RANDOM", False), ("C0GENERAL", True), ("%23general", True)):
         text = await read_page(ada, f"{KNOWLEDGE}/search?query=notice+period&channel={channel}")
         assert ("eight weeks" in text) == is_found, channel
-    await press(ada, f"{address}/channels", seen_by="everyone", channel="C0GENERAL")
+    await press(ada, f"{address}/channels", fields={"seen_by": "everyone", "channel": "C0GENERAL"})
     assert "everywhere" in await read_page(ada)
     assert "eight weeks" in await read_page(ada, f"{KNOWLEDGE}/search?query=notice+period")
 
@@ -281,11 +284,12 @@ async def test_a_document_bound_to_a_channel_is_found_there_only(ada: Visitor, d
     ],
 )
 async def test_channels_that_are_none_change_nothing(
-    ada: Visitor, database: Database, admin: Admin, fields: dict[str, str | list[str]]
+    ada: Visitor, database: Database, admin: Admin, fields: Fields
 ) -> None:
     address = await added(ada, database)
-    response = await press(ada, f"{address}/channels", **fields)
+    response = await press(ada, f"{address}/channels", fields=fields)
     assert response.status_code == 400
+    assert "Nothing was changed." in Page(response.text).text
     assert await count(admin, "document_channels") == 0
 
 
@@ -360,7 +364,7 @@ async def test_a_search_that_finds_nothing_says_so(ada: Visitor, database: Datab
     response = await ada.http.get(f"{KNOWLEDGE}/search", params={"query": query})
     assert response.status_code == 200
     assert "Nothing found" in response.text
-    assert "EnableBot would say that it found nothing about this" in Page(response.text).text
+    assert "Nothing that is known fits this question" in Page(response.text).text
 
 
 async def test_a_channel_that_is_none_is_said_to_be_none(ada: Visitor) -> None:

@@ -24,9 +24,9 @@ from enablebot.web.dashboard.knowledge_words import (
     shown,
     shown_version,
 )
-from enablebot.web.dashboard.session import FilledForm, SentForm, SignedIn, form_token
+from enablebot.web.dashboard.session import FilledForm, SentForm, SignedIn, Viewer, form_token
 from enablebot.web.failures import wants_json
-from enablebot.web.house import InHouse
+from enablebot.web.house import House, InHouse
 
 routes = APIRouter()
 
@@ -54,6 +54,7 @@ class DocumentPage:
     choices: tuple[Choice, ...]
     channels_problem: str
     told: str
+    problem: str
     endings: str
 
 
@@ -74,28 +75,36 @@ async def show_document(
 ) -> Response:
     """The document's page; `from` is the position of the first passage to show."""
     document = await house.library.get(viewer.tenant_id, document_id(id_))
+    return await _page(house, viewer, document, first=from_, told=_TOLD.get(told, ""))
+
+
+async def _page(
+    house: House, viewer: Viewer, document: Document, *, first: int = 0, told: str = "", problem: str = ""
+) -> Response:
     now = datetime.now(UTC)
     rows = await house.database.read_passages(
-        tenant_id=viewer.tenant_id, document_id=document.id, after_position=from_ - 1, limit=PREVIEW_LENGTH + 1
+        tenant_id=viewer.tenant_id, document_id=document.id, after_position=first - 1, limit=PREVIEW_LENGTH + 1
     )
     channels = await house.channels.of(viewer.tenant_id)
     view = shown(document, viewer=viewer.user_id, now=now)
     versions = await house.library.versions(viewer.tenant_id, document.id)
     page = DocumentPage(
         document=view,
-        versions=tuple(shown_version(each, document, viewer=viewer.user_id, now=now) for each in versions),
+        versions=tuple(shown_version(each, viewer=viewer.user_id, now=now) for each in versions),
         passages=tuple(
             ShownPassage(row.position, str(Place.from_json(row.place)), row.heading, paragraphs_closed_up(row.text))
             for row in rows[:PREVIEW_LENGTH]
         ),
-        is_from_start=from_ == 0,
+        is_from_start=first == 0,
         next_href=f"{view.href}?from={rows[PREVIEW_LENGTH].position}#passages" if len(rows) > PREVIEW_LENGTH else "",
         choices=channels.choices(document.channels),
         channels_problem=channels.problem,
-        told=_TOLD.get(told, ""),
+        told=told,
+        problem=problem,
         endings=",".join(ENDINGS),
     )
-    return house.pages.render("knowledge_document.html", {"page": page, "csrf_token": form_token(house, viewer)})
+    context = {"page": page, "csrf_token": form_token(house, viewer)}
+    return house.pages.render("knowledge_document.html", context, status=400 if problem else 200)
 
 
 @routes.api_route(_ONE + "/original", methods=["GET", "HEAD"])
@@ -147,10 +156,13 @@ async def reindex_document(id_: str, house: InHouse, viewer: SentForm) -> Respon
 @routes.post(_ONE + "/channels")
 async def bind_document(id_: str, house: InHouse, form: FilledForm) -> Response:
     """Say which channels see it: those ticked and typed, or all of them."""
-    tenant_id, viewer = form.viewer.tenant_id, form.viewer
-    document: Document = await house.library.get(tenant_id, document_id(id_))
-    chosen = _chosen(form.values("seen_by"), form.values("channel"), form.values("more"))
-    await house.library.bind(tenant_id, document.id, channels=chosen, actor=viewer.user_id)
+    viewer = form.viewer
+    document = await house.library.get(viewer.tenant_id, document_id(id_))
+    try:
+        chosen = _chosen(form.values("seen_by"), form.values("channel"), form.values("more"))
+        await house.library.bind(viewer.tenant_id, document.id, channels=chosen, actor=viewer.user_id)
+    except BadRequest as refused:
+        return await _page(house, viewer, document, problem=f"{refused.message} Nothing was changed.")
     return _to(f"{paths.KNOWLEDGE}/{document.id}?told=bound")
 
 
@@ -161,9 +173,9 @@ def _chosen(seen_by: tuple[str, ...], ticked: tuple[str, ...], typed: tuple[str,
     if seen_by != ("chosen",) or chosen is None:
         raise BadRequest("A channel’s id looks like C0123456789. Slack shows it at the end of “View channel details”.")
     if not chosen:
-        raise BadRequest("Tick at least one channel or type its id, or choose “Everywhere”. Nothing was changed.")
+        raise BadRequest("Tick at least one channel or type its id, or choose “Everywhere”.")
     if len(chosen) > MOST_BOUND:
-        raise BadRequest(f"A document can be bound to {MOST_BOUND} channels at most. Nothing was changed.")
+        raise BadRequest(f"A document can be bound to {MOST_BOUND} channels at most.")
     return chosen
 
 

@@ -115,7 +115,7 @@ def shown(document: Document, *, viewer: str, now: datetime) -> Shown:
     )
 
 
-def shown_version(version: DocumentVersion, document: Document, *, viewer: str, now: datetime) -> ShownVersion:
+def shown_version(version: DocumentVersion, *, viewer: str, now: datetime) -> ShownVersion:
     """What the page says of one version among others."""
     return ShownVersion(
         version=version.version,

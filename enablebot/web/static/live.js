@@ -8,6 +8,7 @@
   let looks = 0;
   let timer = 0;
   let asking = false;
+  let isOver = false;
 
   const say = (words) => { said.textContent = words; };
 
@@ -29,21 +30,24 @@
   };
 
   const refresh = async () => {
-    if (asking) return;
+    if (asking || isOver) return;
     asking = true;
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-      if (answer.status === 401) return say("You are signed out. Load the page again to go on.");
+      if (answer.status === 401) {
+        isOver = true;
+        return say("You are signed out. Load the page again to go on.");
+      }
       if (!answer.ok) return;
+      const ended = [];
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const old of document.querySelectorAll("[data-live]")) {
         const fresh = page.getElementById(old.id);
         if (!fresh || !old.isConnected || isSame(old, fresh)) continue;
-        const isOver = "busy" in old.dataset && !("busy" in fresh.dataset);
-        const told = fresh.dataset.told;
+        if ("busy" in old.dataset && !("busy" in fresh.dataset)) ended.push(fresh.dataset.told);
         swap(old, fresh);
-        if (isOver && told) say(told);
       }
+      if (ended.length) say(ended.join(" "));
     } catch {
       // No connection for a moment: the next look may have one.
     } finally {
@@ -53,7 +57,7 @@
 
   const look = async () => {
     clearTimeout(timer);
-    if (!document.querySelector("[data-busy]")) return;
+    if (isOver || !document.querySelector("[data-busy]")) return;
     if (!document.hidden) {
       await refresh();
       looks += 1;

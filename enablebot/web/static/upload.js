@@ -73,7 +73,7 @@
         offer(button("Dismiss", name, () => { offer(null); item.remove(); }));
         say(`${name}: ${told}`);
         // What went well stands in the list below by now.
-        if (className === "upload-done") setTimeout(() => { if (!item.contains(document.activeElement)) item.remove(); }, 8000);
+        if (className === "upload-done") setTimeout(() => { if (!item.contains(document.activeElement)) item.remove(); }, 5000);
       },
     };
   };
