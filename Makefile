@@ -11,7 +11,7 @@ WORKERS ?= 4
 FAULT_WORKERS ?= 1
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
-.PHONY: help run demo test test-faults mutants check format bench lock clean
+.PHONY: help run demo test test-faults mutants check format bench eval lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ format: $(VENV)/.dev ## let ruff put the code in order
 
 bench: $(VENV)/.bench ## every figure in benchmarks/, each beside its peer
 	@for figure in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$figure .py) || exit 1; done
+
+eval: $(VENV)/.bench ## how well search finds the right passage, beside bm25s and plain Postgres
+	@$(BIN)/python -m evaluation
 
 lock: $(VENV)/.dev ## pin the requirements again from pyproject.toml
 	$(COMPILE) --extra local --extra minilm --extra dev -o requirements-dev.txt

@@ -21,7 +21,7 @@ from evaluation.tables import figure, show, show_set, show_table
 SETS = ("handbook", "exact", "languages", "scifact")
 
 
-async def main(wanted: list[str], home: Path, *, most_abstracts: int | None) -> None:
+async def main(wanted: list[str], home: Path, *, packed: bool) -> None:
     """Measure the sets one after the other, each in a workspace of its own, all in one database."""
     async with opened(home) as place:
         embedder = place.embedder
@@ -35,7 +35,7 @@ async def main(wanted: list[str], home: Path, *, most_abstracts: int | None) -> 
         else:
             show(f"Embedding model: {embedder.model}.")
         show()
-        summary = [await _measure(place, questions) for questions in _sets(wanted, most_abstracts)]
+        summary = [await _measure(place, questions) for questions in _sets(wanted, packed)]
         show("## All sets, nDCG@10")
         show()
         names = list(dict.fromkeys(name for row in summary for name in row[1]))
@@ -79,7 +79,7 @@ async def _show_unanswerable(place: Place, workspace: Workspace, measured: list[
     show()
 
 
-def _sets(wanted: list[str], most_abstracts: int | None) -> Iterator[QuestionSet]:
+def _sets(wanted: list[str], packed: bool) -> Iterator[QuestionSet]:
     if "handbook" in wanted:
         yield handbook()
     if "exact" in wanted:
@@ -91,7 +91,7 @@ def _sets(wanted: list[str], most_abstracts: int | None) -> Iterator[QuestionSet
         if directory is None:
             show("SciFact is not here: put BEIR's files into a directory and name it in EVALUATION_SCIFACT_DIR.\n")
         else:
-            yield scifact(directory, most=most_abstracts)
+            yield scifact(directory, packed=packed)
 
 
 @contextmanager
@@ -107,11 +107,11 @@ def _home(kept: Path | None) -> Iterator[Path]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m evaluation", description=__doc__)
     parser.add_argument("sets", nargs="*", metavar="set", help=f"which of {', '.join(SETS)}; all without a name")
-    parser.add_argument("--abstracts", type=int, help="take only so many of SciFact's abstracts, to try things out")
+    parser.add_argument("--packed", action="store_true", help="take SciFact in as 52 decks, an abstract a slide")
     parser.add_argument("--data-dir", type=Path, help="keep the database here; without it nothing is kept")
     given = parser.parse_args()
     if unknown := set(given.sets) - set(SETS):
         parser.error(f"there is no set called {', '.join(sorted(unknown))}; there are {', '.join(SETS)}")
     logging.basicConfig(level=logging.WARNING)
     with _home(given.data_dir) as home:
-        asyncio.run(main(given.sets or list(SETS), home, most_abstracts=given.abstracts))
+        asyncio.run(main(given.sets or list(SETS), home, packed=given.packed))

@@ -54,7 +54,7 @@ class _Product:
         self._workspace = workspace
         self._words = Search(place.services.database, None)
         self._passages: Mapping[tuple[str, int], IndexedPassage] = {
-            (passage.document, passage.position): passage for passage in workspace.passages
+            (passage.file, passage.position): passage for passage in workspace.passages
         }
 
     async def by_words(self, ask: str) -> Ranked:

@@ -38,9 +38,13 @@ _MOST_PASSAGES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class IndexedPassage:
-    """One passage as the product keeps it; `indexed` is its text with title and headings, which is what is ranked."""
+    """One passage as the product keeps it; `indexed` is its text with title and headings, which is what is ranked.
+
+    `document` is what is judged, `file` what was added.
+    """
 
     document: str
+    file: str
     position: int
     text: str = field(repr=False)
     indexed: str = field(repr=False)
@@ -78,7 +82,7 @@ class Place:
         await self._add_all(tenant_id, questions.documents)
         await self._wait_until_read(tenant_id, len(questions.documents), questions.name)
         seconds = asyncio.get_running_loop().time() - began
-        passages, failed = await self._passages(tenant_id)
+        passages, failed = await self._passages(tenant_id, questions)
         return Workspace(tenant_id, questions, tuple(passages), tuple(failed), seconds)
 
     async def _add_all(self, tenant_id: UUID, documents: Sequence[SourceDocument]) -> None:
@@ -116,7 +120,7 @@ class Place:
             note(f"{name}: {sum(row.passages for row in left):,} passages wait for their vectors")
             await asyncio.sleep(10 * _LOOK_SECONDS)
 
-    async def _passages(self, tenant_id: UUID) -> tuple[list[IndexedPassage], list[str]]:
+    async def _passages(self, tenant_id: UUID, questions: QuestionSet) -> tuple[list[IndexedPassage], list[str]]:
         """Everything that is searchable, by what the dashboard's preview calls; and what could not be read."""
         passages: list[IndexedPassage] = []
         failed: list[str] = []
@@ -131,7 +135,11 @@ class Place:
                 )
                 passages += (
                     IndexedPassage(
-                        document.name, row.position, row.text, in_context(document.title, row.heading, row.text)
+                        questions.packed.get((document.name, row.place.get("slide", 0)), document.name),
+                        document.name,
+                        row.position,
+                        row.text,
+                        in_context(document.title, row.heading, row.text),
                     )
                     for row in rows
                 )

@@ -50,12 +50,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
-    """Documents of one workspace and the questions about them; `language` is the peers' stemmer."""
+    """Documents of one workspace and the questions about them; `language` is the peers' stemmer.
+
+    `packed` names what is judged where a file holds several such things, each on a slide of its own.
+    """
 
     name: str
     documents: tuple[SourceDocument, ...] = field(repr=False)
     questions: tuple[Question, ...] = field(repr=False)
     language: str = "english"
+    packed: Mapping[tuple[str, int], str] = field(default_factory=dict, repr=False)
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -11,13 +11,14 @@ _TITLE, _TITLE_AND_TEXT = 0, 1
 _NOTES = "Notes: "
 
 
-def as_pptx(markdown: str) -> bytes:
-    """Return a .pptx; tables become tables of their slide."""
+def as_pptx(markdown: str, *, all_alike: bool = False) -> bytes:
+    """Return a .pptx; tables become tables of their slide. With `all_alike` every heading opens an ordinary slide."""
     deck = Presentation()
     slide, text = None, None
     for block in blocks(markdown):
         if isinstance(block, Heading):
-            slide = deck.slides.add_slide(deck.slide_layouts[_TITLE if block.level == 1 else _TITLE_AND_TEXT])
+            layout = _TITLE if block.level == 1 and not all_alike else _TITLE_AND_TEXT
+            slide = deck.slides.add_slide(deck.slide_layouts[layout])
             slide.shapes.title.text = block.text
             text = slide.placeholders[1].text_frame
             continue
