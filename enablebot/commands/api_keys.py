@@ -39,7 +39,9 @@ def add_to(commands: Commands) -> None:
     create.add_argument(
         "--scopes", default=",".join(SCOPES), metavar="LIST", help=f"comma-separated, of {', '.join(SCOPES)} (all)"
     )
-    create.add_argument("--days", type=_days, metavar="N", help="it ends by itself after so many days (never)")
+    create.add_argument(
+        "--days", type=_number_of_days, metavar="N", help="it ends by itself after so many days (never)"
+    )
     create.set_defaults(run=_create)
 
     listing = keys.add_parser("list", help="a workspace's keys: name, scopes, last use, never the key itself")
@@ -77,7 +79,7 @@ async def _create(arguments: argparse.Namespace) -> int:
     complain(
         f"This is the one time the key is shown: keep it as a secret. It may: {', '.join(scopes)}.{ends}\n"
         "Send it as `Authorization: Bearer …`. "
-        f"`api-keys revoke {start_of_key(id_)} --team {arguments.team}` ends it."
+        f"`python -m enablebot api-keys revoke {start_of_key(id_)} --team {arguments.team}` ends it."
     )
     if route.status == "uninstalled":
         complain(f"{arguments.team} has removed the app: the key works once somebody there adds it again.")
@@ -153,8 +155,8 @@ async def _workspace(database: "Database", team: str) -> "RouteRow":
     return route
 
 
-def _days(text: str) -> int:
-    days = int(text)
-    if not 0 < days <= _MOST_DAYS:
-        raise ValueError(text)
-    return days
+def _number_of_days(text: str) -> int:
+    number = int(text)
+    if not 0 < number <= _MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"a number from 1 to {_MOST_DAYS} is needed")
+    return number

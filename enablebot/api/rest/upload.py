@@ -14,8 +14,9 @@ from enablebot.shared.multipart import Part, SentParts
 
 # A form around a file: its fields, names and boundaries.
 MOST_FORM_BYTES = MOST_BYTES + 256 * 1024
-# A sender that falls silent for so long is gone, or holds a place that others wait for.
+# A sender that falls silent for so long is gone, or holds a place that others wait for; one that trickles, too.
 IDLE_SECONDS = 30.0
+LONGEST_SECONDS = 300.0
 MOST_CHANNELS = 100
 _CHANNEL = re.compile(r"[CG][A-Z0-9]{1,31}")
 _LONGEST_SHOWN = 50
@@ -145,12 +146,17 @@ def _channel(said: str) -> str:
 async def _arriving(request: Request) -> AsyncIterator[bytes]:
     """The body as it comes. BadRequest at a sender's silence, TooLarge at a length no document has."""
     stream = request.stream()
+    clock = asyncio.get_running_loop().time
+    ends_at = clock() + LONGEST_SECONDS
     while True:
         try:
-            async with asyncio.timeout(IDLE_SECONDS):
+            async with asyncio.timeout_at(min(ends_at, clock() + IDLE_SECONDS)):
                 chunk = await anext(stream, None)
         except TimeoutError as error:
-            raise TooSlow("Nothing more of the body came. Send it again, without a pause.") from error
+            raise TooSlow(
+                f"The body stopped coming for {IDLE_SECONDS:g} s, or took longer than {LONGEST_SECONDS:g} s. "
+                "Send it again over a better connection."
+            ) from error
         except ClientDisconnect as error:
             raise SenderLeft("The sender left before the body had come whole. Nothing of it is kept.") from error
         except HTTPException as error:
@@ -164,4 +170,7 @@ async def _arriving(request: Request) -> AsyncIterator[bytes]:
 
 
 def _too_large() -> TooLarge:
-    return TooLarge(f"A document has at most {MOST_BYTES // 1024 // 1024} MB. Split it, or leave out its pictures.")
+    return TooLarge(
+        f"This file is larger than {MOST_BYTES // 1024 // 1024} MB, the most one document may have. "
+        "Split it, or save it with smaller images."
+    )

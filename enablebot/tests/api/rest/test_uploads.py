@@ -297,6 +297,18 @@ async def test_a_sender_that_falls_silent_is_not_waited_for(acme: Caller, monkey
 
 
 @pytest.mark.usefixtures("untouched")
+async def test_a_sender_that_trickles_is_not_waited_for_for_ever(acme: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def a_byte() -> Message:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    monkeypatch.setattr(upload_module, "LONGEST_SECONDS", 0.2)
+    async with asyncio.timeout(20):
+        told = await Body([file(b"")[:-2]], at_end=a_byte).post(acme)
+    assert (told.status, told.problem["code"]) == (408, "too_slow")
+
+
+@pytest.mark.usefixtures("untouched")
 async def test_a_body_shorter_than_its_length_breaks_off(acme: Caller) -> None:
     body = file(b"hello") + END
     told = await Body([body[:-12]]).post(acme, headers={"Content-Length": str(len(body) - 12)})
