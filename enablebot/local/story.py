@@ -1,4 +1,4 @@
-"""The story that the demo plays: install, ask in a channel, a thread and a DM, uninstall."""
+"""The story that the demo plays: install, share a file, ask in a channel, a thread and a DM, uninstall."""
 
 import asyncio
 import textwrap
@@ -13,6 +13,10 @@ from enablebot.local.visitor import Visitor
 
 TEAM, CHANNEL, PERSON = "T0SANDBOX1", "C0GENERAL", "U0ADA"
 ANSWER_WITHIN_SECONDS = 30.0
+HANDBOOK = (
+    "travel-policy.md",
+    b"# Travel policy\n\nTrips above 500 EUR are approved by the head of finance before they are booked.\n",
+)
 # Edits of a posted answer come at most every 1.5 s; a text that stood still longer than that is whole.
 STANDS_STILL_SECONDS = 1.8
 
@@ -27,6 +31,7 @@ async def play(household: Household, *, say: Say) -> None:
     async with Visitor() as ada, aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:
         workspace = Workspace(household.sandbox_url, session)
         await _install(ada, household, workspace, say)
+        await _share_file(workspace, say)
         thread = await _ask_in_channel(workspace, say)
         await _ask_in_thread(workspace, thread, say)
         await _ask_in_dm(workspace, say)
@@ -55,8 +60,20 @@ async def _install(ada: Visitor, household: Household, workspace: "Workspace", s
     say("   She is on the dashboard of Acme.")
 
 
+async def _share_file(workspace: "Workspace", say: Say) -> None:
+    say("\n2. She drops a file into its direct messages.")
+    name, content = HANDBOOK
+    shared = await workspace.share("@bot", name, content)
+    confirmation = await workspace.answer_to(shared, channel="@bot", begins="Added")
+    say(f"   Ada        [{name}]")
+    say(f"   EnableBot  {confirmation['text']}")
+    say("              (in the thread under the file, edited in place, with an Undo button)")
+    _insist(name in confirmation["text"], "the confirmation names the file", confirmation["text"])
+    _insist("enablebot_undo_add" in str(confirmation.get("blocks")), "it can be undone", str(confirmation))
+
+
 async def _ask_in_channel(workspace: "Workspace", say: Say) -> str:
-    say("\n2. She asks in #general.")
+    say("\n3. She asks in #general.")
     asked = await workspace.post(CHANNEL, "@EnableBot Where do I find the travel policy?")
     answer = await workspace.answer_to(asked, channel=CHANNEL)
     _tell(say, "Where do I find the travel policy?", answer, where="in a thread under the question")
@@ -65,7 +82,7 @@ async def _ask_in_channel(workspace: "Workspace", say: Say) -> str:
 
 
 async def _ask_in_thread(workspace: "Workspace", thread: str, say: Say) -> None:
-    say("\n3. She follows up in the thread, without a mention.")
+    say("\n4. She follows up in the thread, without a mention.")
     asked = await workspace.post(CHANNEL, "And who approves a trip?", thread_ts=thread)
     answer = await workspace.answer_to(asked, channel=CHANNEL, thread=thread)
     _tell(say, "And who approves a trip?", answer, where="in the same thread")
@@ -75,7 +92,7 @@ async def _ask_in_thread(workspace: "Workspace", thread: str, say: Say) -> None:
 
 
 async def _ask_in_dm(workspace: "Workspace", say: Say) -> None:
-    say("\n4. She asks in the DM, where the answer streams.")
+    say("\n5. She asks in the DM, where the answer streams.")
     before = len((await workspace.ledger())["calls"])
     asked = await workspace.post("@bot", "What can you do for me?")
     answer = await workspace.answer_to(asked, channel="@bot")
@@ -86,7 +103,7 @@ async def _ask_in_dm(workspace: "Workspace", say: Say) -> None:
 
 
 async def _uninstall(ada: Visitor, household: Household, workspace: "Workspace", say: Say) -> None:
-    say("\n5. Acme uninstalls EnableBot.")
+    say("\n6. Acme uninstalls EnableBot.")
     before = len(await workspace.bot_messages(CHANNEL))
     await workspace.uninstall()
 
@@ -138,8 +155,21 @@ class Workspace:
     async def bot_messages(self, channel: str) -> list[dict[str, Any]]:
         return [message for message in await self.messages(channel) if message.get("bot_id")]
 
-    async def answer_to(self, asked: str, *, channel: str, thread: str | None = None) -> dict[str, Any]:
-        """Wait for the one finished bot message that is newer than the question, in its thread."""
+    async def share(self, channel: str, name: str, content: bytes) -> str:
+        query = {"team": TEAM, "user": PERSON, "name": name}
+        headers = {"Content-Type": "application/octet-stream"}
+        async with self._session.post(f"{self._api}/upload", params=query, data=content, headers=headers) as response:
+            file = (await _taken(response))["file"]
+        message = {"team": TEAM, "channel": channel, "user": PERSON, "files": [file]}
+        return str((await self._send("messages", message))["ts"])
+
+    async def answer_to(
+        self, asked: str, *, channel: str, thread: str | None = None, begins: str = ""
+    ) -> dict[str, Any]:
+        """Wait for the one finished bot message that is newer than the question, in its thread.
+
+        With `begins` until its text begins so, and no longer.
+        """
         clock = asyncio.get_running_loop().time
         deadline, seen, since = clock() + ANSWER_WITHIN_SECONDS, "", clock()
         while clock() < deadline:
@@ -154,7 +184,8 @@ class Workspace:
                 if answer["text"] != seen:
                     seen, since = answer["text"], clock()
                 state = answer.get("streaming_state")
-                if state == "completed" or (state is None and seen and clock() - since > STANDS_STILL_SECONDS):
+                stands_still = state is None and seen and clock() - since > STANDS_STILL_SECONDS
+                if answer["text"].startswith(begins) if begins else state == "completed" or stands_still:
                     return answer
             await asyncio.sleep(0.05)
         raise StoryBroken(f"No answer came within {ANSWER_WITHIN_SECONDS:g} s. Run it again with --verbose to see why.")

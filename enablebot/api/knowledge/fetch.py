@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from enablebot.shared.errors import EnableBotError, SlackRateLimited, SlackUnreachable
+from enablebot.shared.errors import EnableBotError, SlackRateLimited, SlackUnknownOutcome, SlackUnreachable
 from enablebot.shared.models.document import MOST_BYTES
 from enablebot.shared.sensitive import Sensitive
 from enablebot.shared.slack.origins import KnownHosts
@@ -118,7 +118,7 @@ class SlackFiles:
     async def fetch(self, file: SharedFile, *, token: Sensitive[str]) -> AsyncIterator[bytes]:
         """Yield the file's bytes as they come, never more of them than a document may have.
 
-        Raises CannotFetch; SlackRateLimited and SlackUnreachable where it may go well another time.
+        Raises CannotFetch; and SlackRateLimited, SlackUnreachable or SlackUnknownOutcome where it may go well later.
         """
         address = self._checked(file)
         if self._session is None:
@@ -134,11 +134,13 @@ class SlackFiles:
                 self._check(response, file)
                 async for chunk in self._counted(response, file):
                     yield chunk
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # `from None`: the error of a library may quote the address, which is a secret of its own.
+        # `from None`: the error of a library may quote the address, which is a secret of its own.
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise SlackUnreachable(
-                f"Slack did not hand out a file completely ({type(error).__name__}).", method=METHOD
+                f"Slack could not be reached for a file ({type(error).__name__}).", method=METHOD
             ) from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _incomplete(type(error).__name__) from None
 
     def _checked(self, file: SharedFile) -> str:
         if file.is_external:
@@ -162,7 +164,7 @@ class SlackFiles:
                 "Slack limits how often files are fetched.", method=METHOD, retry_after=_retry_after(response)
             )
         if status >= 500:
-            raise SlackUnreachable(f"Slack answered {status} instead of a file.", method=METHOD)
+            raise _incomplete(f"status {status}")
         if 300 <= status < 400:
             raise CannotFetch("Slack sent me elsewhere for it, where I must not take my key. Send it again")
         if status in {404, 410}:
@@ -184,7 +186,7 @@ class SlackFiles:
         give_up_at = loop.time() + self._longest_seconds
         async for chunk in response.content.iter_chunked(_CHUNK):
             if loop.time() > give_up_at:
-                raise SlackUnreachable(f"A file took longer than {self._longest_seconds:g} s.", method=METHOD)
+                raise _incomplete(f"it took longer than {self._longest_seconds:g} s")
             size += len(chunk)
             if size > self._most_bytes:
                 raise self._too_large()
@@ -194,7 +196,7 @@ class SlackFiles:
                     raise CannotFetch(f"Slack showed me its sign-in page instead of it. {_REMEDY}")
             yield chunk
         if file.mode in {"", "hosted"} and file.size is not None and size < file.size:
-            raise SlackUnreachable(f"Slack sent {size} of {file.size} bytes of a file.", method=METHOD)
+            raise _incomplete(f"{size} of {file.size} bytes")
 
     def _too_large(self) -> CannotFetch:
         return CannotFetch(
@@ -204,6 +206,12 @@ class SlackFiles:
 
 
 _REMEDY = "An admin may have to add EnableBot to this workspace again, so that it may read files"
+
+
+def _incomplete(because: str) -> SlackUnknownOutcome:
+    # Unlike a Slack that is not reached at all, this costs an attempt: a file that always breaks off is not asked for
+    # again and again.
+    return SlackUnknownOutcome(f"Slack did not hand out a file completely ({because}).", method=METHOD)
 
 
 def _is_page(response: aiohttp.ClientResponse) -> bool:

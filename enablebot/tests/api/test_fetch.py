@@ -11,7 +11,7 @@ import pytest
 from enablebot.api.knowledge.fetch import CannotFetch, SharedFile, SlackFiles
 from enablebot.sandbox.app import Installed, Sandbox, SandboxConfig
 from enablebot.sandbox.server import running
-from enablebot.shared.errors import SlackRateLimited, SlackUnreachable
+from enablebot.shared.errors import SlackRateLimited, SlackUnknownOutcome, SlackUnreachable
 from enablebot.shared.models.document import MOST_BYTES
 from enablebot.shared.sensitive import Sensitive
 
@@ -133,7 +133,7 @@ async def test_slacks_file_host_is_asked_and_nobody_on_the_way_sees_the_token(li
     async with opened("https://slack.com") as files:
         for address in ("https://files.slack.com/files-pri/T1-F1/x.pdf", "https://FILES.slack.com:443/x.pdf"):
             # Only through a tunnel, behind which Slack's certificate is looked for; there is none here.
-            with pytest.raises(SlackUnreachable):
+            with pytest.raises((SlackUnreachable, SlackUnknownOutcome)):
                 await taken(files, described(address))
     assert [heard.split(b" HTTP")[0] for heard in listener.heard] == [b"CONNECT files.slack.com:443"] * 2
     assert not any(TOKEN.encode() in heard for heard in listener.heard)
@@ -270,10 +270,16 @@ async def test_what_came_only_in_part_is_asked_for_another_time(
     file = await shared(sandbox)
     sandbox.faults.add("files.download", kind, **details)
     async with opened(sandbox.base_url, silence_seconds=0.3, longest_seconds=0.5) as files:
-        with pytest.raises(SlackUnreachable):
+        with pytest.raises(SlackUnknownOutcome):
             await taken(files, file, acme.token)
         sandbox.faults.replace([])
         assert await taken(files, file, acme.token) == PDF
+
+
+async def test_a_slack_that_is_not_there_is_told_from_one_that_breaks_off(acme: Installed) -> None:
+    async with opened("http://localhost:1") as files:
+        with pytest.raises(SlackUnreachable):
+            await taken(files, described("http://localhost:1/files-pri/T-F/x.pdf"), acme.token)
 
 
 async def test_slacks_own_pause_is_told(sandbox: Sandbox, acme: Installed, files: SlackFiles) -> None:
@@ -295,7 +301,7 @@ async def test_no_error_names_the_address_or_the_token(sandbox: Sandbox, acme: I
         fault: Any = kind
         sandbox.faults.replace([])
         sandbox.faults.add("files.download", fault, times=2, location="http://localhost:1/x")
-        with pytest.raises((CannotFetch, SlackUnreachable)) as error:
+        with pytest.raises((CannotFetch, SlackUnknownOutcome)) as error:
             await taken(files, file, acme.token)
         assert file.address not in str(error.value) + repr(error.value)
         assert error.value.__cause__ is None

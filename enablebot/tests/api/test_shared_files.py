@@ -349,3 +349,67 @@ async def test_an_undo_of_a_message_that_somebody_else_forged_reaches_no_other_w
     assert not (await acme.sandbox.delivery.interact(forged)).reason
     await acme.quiet()
     assert [one.id for one in await documents(acme)] == [document.id]
+
+
+async def test_an_event_that_slack_sends_again_is_confirmed_once(acme: Town) -> None:
+    thread = await drop(acme, ("handbook.md", HANDBOOK), text="Why is the sky blue?")
+    (event,) = [one for one in acme.sandbox.ledger.deliveries if one.ts == thread and one.subtype == "file_share"]
+    for _ in range(3):
+        assert acme.sandbox.delivery.redeliver(event.event_id) is not None
+    await acme.quiet()
+    assert len(said(acme, ADA_DM, thread)) == 2
+    assert len([call for call in acme.sandbox.ledger.calls if call.method == "files.download"]) == 1
+
+
+async def test_a_file_that_never_comes_is_told_with_the_reason(acme: Town) -> None:
+    acme.sandbox.faults.add("files.download", "status", status=503, times=100)
+    thread = await drop(acme, ("handbook.md", HANDBOOK))
+    (notice,) = said(acme, ADA_DM, thread)
+    assert notice["text"].startswith(
+        "handbook.md was not added. I tried several times and could not get it from Slack."
+    )
+    assert await documents(acme) == ()
+    # Whoever runs the service may have it tried again, and the person is told of that, too.
+    acme.sandbox.faults.replace([])
+    (event,) = await acme.admin.fetch("select id, tenant_id from enablebot.inbox where state = 'set_aside'")
+    await acme.api.services.database.replay_event(tenant_id=event["tenant_id"], id=event["id"], actor="test")
+    acme.api.services.worker.wake()
+    await acme.quiet()
+    (told,) = said(acme, ADA_DM, thread)
+    assert told["text"] == "Added handbook.md: 1 passage."
+
+
+async def test_a_message_deleted_before_it_was_looked_at_adds_nothing(acme: Town) -> None:
+    acme.sandbox.faults.add("users.info", "status", status=503, times=2)
+    acme.sandbox.people.promote(team=ACME, user="U0BEN", is_admin=True, is_owner=False)
+    ts = await share(acme, ("handbook.md", HANDBOOK), user="U0BEN")
+    place = acme.sandbox.world.direct_channel(ACME, "U0BEN").id
+    acme.sandbox.people.delete(team=ACME, channel=place, user="U0BEN", ts=ts)
+    await acme.quiet()
+    assert await documents(acme) == ()
+    assert [message for message in acme.sandbox.messages(ACME, place) if message.get("bot_id")] == []
+
+
+async def test_an_app_that_was_added_before_it_could_read_files_says_so(acme: Town) -> None:
+    for scopes in (acme.sandbox.world.installs[ACME].scopes, *(t.scopes for t in acme.sandbox.world.tokens.values())):
+        scopes[:] = [scope for scope in scopes if scope not in {"files:read", "users:read"}]
+    thread = await drop(acme, ("a.md", HANDBOOK))
+    (notice,) = said(acme, ADA_DM, thread)
+    assert "An admin may have to add EnableBot to this workspace again" in notice["text"]
+    # A stub is asked for by a method, which names the scope.
+    thread = await drop(acme, ("b.md", HANDBOOK), user="U0BEN", file_access="check_file_info")
+    (notice,) = said(acme, BEN_DM, thread)
+    assert "before it could read files" in notice["text"]
+
+
+async def test_what_another_takes_back_is_refused_with_a_plain_reason(acme: Town) -> None:
+    thread = await drop(acme, ("handbook.md", HANDBOOK))
+    (notice,) = said(acme, ADA_DM, thread)
+    place = acme.sandbox.world.direct_channel(ACME, "U0ADA")
+    place.members.append("U0BEN")
+    answer = await acme.sandbox.click(team=ACME, channel=place.id, ts=notice["ts"], user="U0BEN", action_id=UNDO)
+    assert not answer.reason
+    await acme.quiet()
+    (reason,) = [m for m in acme.sandbox.messages(ACME, place.id) if m.get("ephemeral_to") == "U0BEN"]
+    assert reason["text"].startswith("Nothing was changed: only")
+    assert len(await documents(acme)) == 1
