@@ -5,6 +5,7 @@ from collections.abc import Callable
 from enablebot.config.settings import Settings
 from enablebot.doctor.clock import compare_clocks
 from enablebot.doctor.database import examine_database
+from enablebot.doctor.documents import examine_documents
 from enablebot.doctor.findings import Finding
 from enablebot.doctor.inbox import examine_inbox
 from enablebot.doctor.keys import examine_key_use, examine_keys, keyring_of
@@ -50,6 +51,7 @@ async def _stored(settings: Settings, ring: Keyring | None) -> tuple[list[Findin
         findings, skew = await examine_database(settings, database)
         if not any(finding.level == "broken" for finding in findings):
             findings += await examine_inbox(database)
+            findings += await examine_documents(settings, database)
         findings += await examine_key_use(ring, database)
         if ring is not None:
             findings += await examine_installations(settings, ring, database)

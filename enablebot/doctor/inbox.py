@@ -22,7 +22,7 @@ async def examine_inbox(database: Database) -> list[Finding]:
     waiting = depth.ready + depth.queued + depth.claimed
     if depth.oldest_seconds > _LONG_SECONDS:
         level: Level = "broken" if depth.oldest_seconds > _TOO_LATE_SECONDS else "warning"
-        what = f"an event has waited for {_duration(depth.oldest_seconds)}; {waiting} are not finished"
+        what = f"an event has waited for {duration(depth.oldest_seconds)}; {waiting} are not finished"
         findings = [Finding("inbox", level, what, _WAITING_REMEDY)]
     else:
         findings = [Finding("inbox", "fine", f"{waiting} events under way or waiting, none for long")]
@@ -34,5 +34,6 @@ async def examine_inbox(database: Database) -> list[Finding]:
     return findings
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Minutes, or hours where these would be many."""
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.0f} hours"

@@ -32,7 +32,18 @@ Way = Literal["asyncpg", "Data API"]
 WAYS: tuple[Way, ...] = ("asyncpg", "Data API")
 
 # What a running service asks by the clock, whether or not anybody asks it anything.
-_BY_THE_CLOCK = frozenset({"get_inbox_depth", "read_signals", "renew_leases", "prune", "schema_version"})
+_BY_THE_CLOCK = frozenset(
+    {
+        "claim_documents",
+        "get_inbox_depth",
+        "list_documents_to_purge",
+        "prune",
+        "prune_api_requests",
+        "read_signals",
+        "renew_leases",
+        "schema_version",
+    }
+)
 # A mention comes as two events; where the second does not meet the first it costs a call of its own.
 _REPEATED = "accept_events of nothing new"
 # A process that a busy machine has held up asks whether the answer is still its own.

@@ -30,6 +30,8 @@ from enablebot.tests.api.serving import served
 from enablebot.tests.api.slack_side import grant
 from enablebot.tests.database import PostgresServer
 from enablebot.tests.postgrest import data_api
+from enablebot.tests.shared.queued_documents import add_waiting
+from enablebot.tests.shared.shelf import begin, publish, stage
 from enablebot.tests.shared.workspaces import Event, accept, add_installed, add_workspace, claim_one, settle
 
 if TYPE_CHECKING:
@@ -106,7 +108,7 @@ async def test_a_healthy_deployment_has_nothing_to_look_at(look: Look, sandbox: 
     assert {level for area in levels(found).values() for level in area} == {"fine"}
     assert set(found) == {
         "settings", "database", "schema", "wall", "inbox", "keys", "slack", "events", "tokens", "scopes", "model",
-        "reader", "clock",
+        "documents", "reader", "clock",
     }  # fmt: skip
     assert found["tokens"][0].what == f"Slack accepts the token of {ACME}"
     assert "the database" in found["clock"][0].what
@@ -211,6 +213,31 @@ async def test_an_event_that_waits_too_long_is_told(
     found = (await look())["inbox"]
     assert [finding.level for finding in found] == [level]
     assert level == "fine" or f"waited for {minutes} minutes; 1 are" in only(found, level).what
+
+
+@pytest.mark.parametrize(("minutes", "level"), [(9, "fine"), (11, "warning")])
+async def test_a_document_that_waits_too_long_is_told_and_is_no_question(
+    look: Look, database: Database, admin: Admin, minutes: int, level: str
+) -> None:
+    await add_waiting(admin, await add_installed(database, team_id=ACME), 3)
+    await admin.execute(f"update enablebot.inbox set received_at = received_at - interval '{minutes} minutes'")
+    found = await look()
+    assert levels(found)["inbox"] == {"fine"}
+    assert [finding.level for finding in found["documents"]] == [level]
+    assert level == "fine" or f"waited for {minutes} minutes; 3 are" in only(found["documents"], level).what
+
+
+async def test_passages_that_the_embedding_model_has_not_seen_are_told(
+    look: Look, database: Database, admin: Admin
+) -> None:
+    acme = await add_installed(database, team_id=ACME)
+    reading = await begin(admin, acme.tenant_id)
+    await stage(database, reading, ["one", "two"])
+    await publish(admin, reading)
+    assert levels(await look())["documents"] == {"fine"}
+    found = await look(OPENAI_EMBEDDING_MODEL="text-embedding-3-small")
+    told = only([one for one in found["documents"] if "vector" in one.what], "warning")
+    assert told.what == "2 passages of 1 workspaces have no vector of text-embedding-3-small yet"
 
 
 async def test_paused_workspaces_are_told_by_name_and_the_others_are_still_looked_at(

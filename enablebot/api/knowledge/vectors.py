@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 from enablebot.api.failures import described, unless_ours
@@ -29,10 +30,12 @@ LONGEST_PAUSE_SECONDS = 20.0
 # After a failure: for how long documents are published without vectors at once, and nothing is caught up with.
 REST_SECONDS = 30.0
 LONGEST_REST_SECONDS = 600.0
-# Between two looks for passages without vectors, and the least pause between two batches of them.
-LOOK_SECONDS = 30.0
+# Between two looks for passages without vectors, which read what every workspace has; and the least pause between two
+# batches of them. What this process left out it looks for at once.
+LOOK_SECONDS = 600.0
 PAUSE_SECONDS = 0.2
 _WORKSPACES = 100
+_TURNS_A_LOOK = 8
 # Several processes catch up at once: each takes its batch from a wider choice, so that they seldom pay twice.
 _CHOICE = 4
 # What is wrong with a text, and not with the model or our account there.
@@ -58,6 +61,7 @@ class Vectors:
         self._jitter = jitter
         self._rests = 0
         self._rests_until = 0.0
+        self._look = asyncio.Event()
         # Behind which passage to go on in a workspace where the model refused a whole batch.
         self._passed: dict[UUID, int] = {}
         self._loop: asyncio.Task[None] | None = None
@@ -87,6 +91,7 @@ class Vectors:
         What is left then is caught up with. Raises what `on_progress` raises, and DatabaseError.
         """
         if self._is_resting:
+            self._look.set()
             return False
         until = asyncio.get_running_loop().time() + seconds
         after: int | None = None
@@ -114,6 +119,7 @@ class Vectors:
             if isinstance(error, ModelError):
                 self._rest(error)
             log.warning("A document is found by its words only for now: %s", described(error))
+            self._look.set()
             return False
 
     async def _embed_all(self, tenant_id: UUID, rows: Sequence[PassageTextRow]) -> None:
@@ -180,36 +186,41 @@ class Vectors:
                     self._rest(error)
                 log.warning("Passages without vectors wait: %s", described(error), exc_info=unless_ours(error))
                 left = False
-            pause = max(
-                0.0 if left else LOOK_SECONDS * self._time_scale,
-                self._rests_until - asyncio.get_running_loop().time(),
-            )
-            await asyncio.sleep(pause)
+            rest = self._rests_until - asyncio.get_running_loop().time()
+            await asyncio.sleep(max(rest, 0.0))
+            if not left:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS * self._time_scale):
+                        await self._look.wait()
 
     async def _catch_up(self) -> bool:
-        """One batch for each workspace that lacks vectors, in turn; whether more may be left."""
-        model = self._embedder.model
-        waiting = await self._database.count_passages_without_vectors(model=model, limit=_WORKSPACES)
+        """Some batches for each workspace that lacks vectors, in turn; whether more may be left."""
+        self._look.clear()
+        waiting = await self._database.count_passages_without_vectors(model=self._embedder.model, limit=_WORKSPACES)
         self._metrics.passages_without_vectors.set(sum(row.passages for row in waiting))
-        stored = 0
-        for workspace in random.sample(waiting, len(waiting)):
-            rows = await self._database.list_passages_without_vectors(
-                tenant_id=workspace.tenant_id,
-                model=model,
-                document_id=None,
-                version=None,
-                after=self._passed.pop(workspace.tenant_id, None),
-                limit=TEXTS_AT_ONCE * _CHOICE,
-            )
-            if not rows:
-                continue
-            began_at = asyncio.get_running_loop().time()
-            batch = random.sample(rows, min(len(rows), TEXTS_AT_ONCE))
-            added = await self._embed(workspace.tenant_id, batch)
-            if not added:
-                self._passed[workspace.tenant_id] = max(row.id for row in batch)
-            stored += added
-            # As long as the work took: at most half of what the model and this machine can do.
-            took = asyncio.get_running_loop().time() - began_at
-            await asyncio.sleep(max(took, PAUSE_SECONDS * self._time_scale))
-        return stored > 0
+        left = [row.tenant_id for row in waiting]
+        random.shuffle(left)
+        for _ in range(_TURNS_A_LOOK):
+            left = [tenant_id for tenant_id in left if await self._catch_up_with(tenant_id)]
+        return bool(left)
+
+    async def _catch_up_with(self, tenant_id: UUID) -> bool:
+        """One batch; False when there was none."""
+        rows = await self._database.list_passages_without_vectors(
+            tenant_id=tenant_id,
+            model=self._embedder.model,
+            document_id=None,
+            version=None,
+            after=self._passed.pop(tenant_id, None),
+            limit=TEXTS_AT_ONCE * _CHOICE,
+        )
+        if not rows:
+            return False
+        began_at = asyncio.get_running_loop().time()
+        batch = random.sample(rows, min(len(rows), TEXTS_AT_ONCE))
+        if not await self._embed(tenant_id, batch):
+            self._passed[tenant_id] = max(row.id for row in batch)
+        # As long as the work took: at most half of what the model and this machine can do.
+        took = asyncio.get_running_loop().time() - began_at
+        await asyncio.sleep(max(took, PAUSE_SECONDS * self._time_scale))
+        return True

@@ -169,7 +169,8 @@ async def test_what_an_outage_left_out_is_caught_up_with(room: IngestRoom) -> No
     vectors.start()
     try:
         await until(lambda: _equals(room, {"letters-1": 50}))
-        await until(lambda: _gauge(room, 0))
+        vectors._look.set()
+        await until(lambda: _gauge(room, 0.0))
     finally:
         await vectors.aclose()
 
@@ -187,12 +188,17 @@ async def test_a_new_model_has_everything_embedded_anew_and_nothing_mixed(room: 
 
 
 async def test_catching_up_takes_turns_between_workspaces(
-    room: IngestRoom, api_database: Database, installations: Installations, admin: Admin
+    room: IngestRoom,
+    api_database: Database,
+    installations: Installations,
+    admin: Admin,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other = await open_room(api_database, admin, installations, OTHER_TEAM)
     down = Letters(fail=lambda _: error("unavailable"))
     await read(room, 300, down)
     await read(other, 5, down)
+    monkeypatch.setattr(vectors_module, "_TURNS_A_LOOK", 1)
     vectors = room.vectors(Letters())
     assert await vectors._catch_up()
     rows = await admin.fetch("select tenant_id, count(*)::int as n from enablebot.passage_vectors group by tenant_id")
@@ -204,7 +210,7 @@ async def test_a_batch_that_the_model_refuses_is_passed_by(room: IngestRoom) -> 
     down = Letters(fail=lambda _: error("unavailable"))
     await read(room, vectors_module._CHOICE * TEXTS_AT_ONCE + 10, down)
     vectors = room.vectors(Letters(fail=lambda texts: None if "holidays 13" in texts[0] else error("bad_request")))
-    for _ in range(10):
+    for _ in range(3):
         await vectors._catch_up()
     assert (await stored(room)).get("letters-1", 0) > 0
 

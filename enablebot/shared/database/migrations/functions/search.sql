@@ -79,7 +79,8 @@ $$;
 revoke all on function
   enablebot.inner_rank_words, enablebot.inner_rank_meaning, enablebot.count_passages_without_vectors from public;
 grant execute on function enablebot.inner_rank_words, enablebot.inner_rank_meaning to enablebot_owner;
-grant execute on function enablebot.count_passages_without_vectors to enablebot_api;
+-- The web, too: `doctor` looks with its rights.
+grant execute on function enablebot.count_passages_without_vectors to enablebot_api, enablebot_web;
 
 reset role;
 set local role enablebot_owner;
