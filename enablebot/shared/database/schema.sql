@@ -723,7 +723,7 @@ create function enablebot.consume_oauth_state(p_state_hash bytea, p_browser_hash
   -- owner enablebot_router; executable by enablebot_web
 create function enablebot.count_passages_without_vectors(p_model text, p_limit integer) returns jsonb
   language plpgsql stable security definer set search_path=pg_catalog, enablebot, pg_temp;
-  -- owner enablebot_searcher; executable by enablebot_api
+  -- owner enablebot_searcher; executable by enablebot_api, enablebot_web
 create function enablebot.create_api_key(p_tenant_id uuid, p_id uuid, p_key_hash bytea, p_name text, p_scopes text[], p_expires_at timestamp with time zone, p_actor text) returns jsonb
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_owner; executable by enablebot_web
@@ -839,6 +839,9 @@ create function enablebot.inner_find_urgent(p_limit integer) returns tid[]
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off, enable_sort=off, enable_incremental_sort=off;
   -- owner enablebot_router; executable by nobody else
 create function enablebot.inner_hold_claim(p_tenant_id uuid, p_event_id bigint, p_claim_token uuid) returns void
+  language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
+  -- owner enablebot_owner; executable by nobody else
+create function enablebot.inner_hold_claimed_version(p_tenant_id uuid, p_document_id uuid, p_version integer, p_event_id bigint, p_claim_token uuid) returns boolean
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by nobody else
 create function enablebot.inner_hold_version(p_tenant_id uuid, p_document_id uuid, p_version integer, p_event_id bigint, p_claim_token uuid) returns boolean

@@ -15,6 +15,8 @@ from enablebot.api.upkeep import Upkeep
 from enablebot.shared.database.operations import Database
 from enablebot.shared.errors import DatabaseUnavailable
 from enablebot.shared.installations import Installations
+from enablebot.shared.knowledge.library import Library
+from enablebot.shared.knowledge.originals import InDatabase
 from enablebot.shared.metrics import Metrics
 from enablebot.tests.api.slack_side import TEAM, direct, envelope, install, written
 
@@ -30,6 +32,7 @@ pytestmark = pytest.mark.anyio
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep_module, "DEPTH_SECONDS", 0.01)
     monkeypatch.setattr(upkeep_module, "PRUNE_SECONDS", 0.01)
+    monkeypatch.setattr(upkeep_module, "PURGE_SECONDS", 0.01)
 
 
 async def accept(database: Database, installations: Installations) -> None:
@@ -155,3 +158,35 @@ async def test_what_is_old_is_forgotten_and_what_waits_is_not(
         await upkeep.aclose()
     assert await admin.fetchval("select count(*) from enablebot.inbox where state = 'ready'") == 1
     assert await admin.fetchval("select count(*) from enablebot.dedupe_keys") == 2
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_documents_that_are_due_are_erased_and_those_that_may_be_restored_are_not(
+    database: Database, installations: Installations, admin: Admin
+) -> None:
+    tenant_id = await install(installations, TEAM)
+    library = Library(database, installations, InDatabase(), most_documents=9, most_bytes=2**20)
+    gone, hidden, kept = [
+        (await library.add(tenant_id, name=name, content=name.encode(), source="api", added_by="U1")).document.id
+        for name in ("gone.txt", "hidden.txt", "kept.txt")
+    ]
+    for document_id in (gone, hidden):
+        await library.delete(tenant_id, document_id, undo_seconds=600, actor="U1")
+    await admin.execute("update enablebot.documents set due_at = now() where id = $1", gone)
+    failures = iter([DatabaseUnavailable("no")])
+
+    async def purge() -> int:
+        for failure in failures:
+            raise failure
+        return await library.purge()
+
+    upkeep = Upkeep(database, Metrics(), purge_documents=purge)
+    upkeep.start()
+    try:
+        async with asyncio.timeout(20):
+            while await admin.fetchval("select count(*) from enablebot.documents where id = $1", gone):
+                await asyncio.sleep(0.01)
+    finally:
+        await upkeep.aclose()
+    assert {row["id"] for row in await admin.fetch("select id from enablebot.documents")} == {hidden, kept}
+    assert (await library.restore(tenant_id, hidden, actor="U1")).status == "queued"

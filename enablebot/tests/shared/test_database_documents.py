@@ -246,6 +246,12 @@ async def test_no_more_documents_and_bytes_are_taken_than_a_workspace_may_keep(
         await begin(database, acme, b"x" * 21, name="1.txt", most_documents=3, most_bytes=40)
     ).outcome == "over_quota"
     assert (await begin(database, other, b"x" * 40, most_documents=3, most_bytes=40)).outcome == "new"
+    # Read anew, the same bytes count once.
+    (last, *_) = await database.list_documents(tenant_id=acme.tenant_id, after=None, limit=1, contains=None)
+    await read(database, await claim_document(database, last.id))
+    await database.reindex_document(tenant_id=acme.tenant_id, id=last.id, actor="U1")
+    assert len(await database.list_document_versions(tenant_id=acme.tenant_id, id=last.id)) == 2
+    assert (await begin(database, acme, b"y" * 20, name="0.txt", most_documents=3, most_bytes=40)).outcome == "replaces"
     assert await count(admin, "documents", f"tenant_id = '{acme.tenant_id}'") == 3
 
 

@@ -4,7 +4,7 @@ set local role enablebot_owner;
 
 -- Refuses whoever lost the claim; holds the claim and the document until commit, and says whether this version is still
 -- wanted. What is gone is said even to those whose claim went with it.
-create or replace function enablebot.inner_hold_version(
+create or replace function enablebot.inner_hold_claimed_version(
   p_tenant_id uuid, p_document_id uuid, p_version int, p_event_id bigint, p_claim_token uuid
 ) returns boolean
 language plpgsql security definer
@@ -36,6 +36,26 @@ begin
 end
 $$;
 
+-- The same for whoever adds to what is being read: not once it is published or failed, nor when it was queued again
+-- meanwhile, by whoever undid its deletion, and another attempt begins anew.
+create or replace function enablebot.inner_hold_version(
+  p_tenant_id uuid, p_document_id uuid, p_version int, p_event_id bigint, p_claim_token uuid
+) returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
+as $$
+begin
+  if not enablebot.inner_hold_claimed_version(p_tenant_id, p_document_id, p_version, p_event_id, p_claim_token) then
+    return false;
+  end if;
+  -- A statement of its own, so that it sees what was committed while the first one waited.
+  perform from document_versions v
+  where v.tenant_id = p_tenant_id and v.document_id = p_document_id and v.version = p_version
+    and v.status = 'processing';
+  return found;
+end
+$$;
+
 -- Volatile, so that it sees what was committed while its caller waited.
 create or replace function enablebot.inner_is_wanted(p_tenant_id uuid, p_document_id uuid, p_version int)
 returns boolean
@@ -63,7 +83,7 @@ declare
   v_status text;
 begin
   perform enablebot.work_for(array[p_tenant_id]);
-  if not enablebot.inner_hold_version(p_tenant_id, p_document_id, p_version, p_event_id, p_claim_token) then
+  if not enablebot.inner_hold_claimed_version(p_tenant_id, p_document_id, p_version, p_event_id, p_claim_token) then
     return jsonb_build_object('gone', true);
   end if;
   select v.status into v_status
@@ -101,13 +121,8 @@ begin
   end if;
   -- The last step is publishing.
   update document_versions v set progress = greatest(v.progress, least(p_progress, 99))
-  where v.tenant_id = p_tenant_id and v.document_id = p_document_id and v.version = p_version
-    and v.status = 'processing';
-  -- Queued again meanwhile, by whoever undid its deletion: another attempt begins anew.
-  return jsonb_build_object('gone', exists (
-    select from document_versions v
-    where v.tenant_id = p_tenant_id and v.document_id = p_document_id and v.version = p_version
-      and v.status = 'queued'));
+  where v.tenant_id = p_tenant_id and v.document_id = p_document_id and v.version = p_version;
+  return jsonb_build_object('gone', false);
 end
 $$;
 
@@ -122,7 +137,7 @@ declare
   v_new record;
 begin
   perform enablebot.work_for(array[p_tenant_id]);
-  if not enablebot.inner_hold_version(p_tenant_id, p_document_id, p_version, p_event_id, p_claim_token) then
+  if not enablebot.inner_hold_claimed_version(p_tenant_id, p_document_id, p_version, p_event_id, p_claim_token) then
     return jsonb_build_object('gone', true);
   end if;
   update document_versions v
@@ -188,7 +203,7 @@ set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 begin
   perform enablebot.work_for(array[p_tenant_id]);
-  if not enablebot.inner_hold_version(p_tenant_id, p_document_id, p_version, p_event_id, p_claim_token) then
+  if not enablebot.inner_hold_claimed_version(p_tenant_id, p_document_id, p_version, p_event_id, p_claim_token) then
     return jsonb_build_object('gone', true);
   end if;
   perform enablebot.inner_fail_document(p_tenant_id, p_document_id, p_version, p_reason);
@@ -215,9 +230,9 @@ end
 $$;
 
 revoke all on function
-  enablebot.inner_hold_version, enablebot.inner_is_wanted, enablebot.begin_reading, enablebot.note_progress,
-  enablebot.publish_document, enablebot.inner_fail_document, enablebot.fail_document,
-  enablebot.inner_requeue_document from public;
+  enablebot.inner_hold_claimed_version, enablebot.inner_hold_version, enablebot.inner_is_wanted,
+  enablebot.begin_reading, enablebot.note_progress, enablebot.publish_document, enablebot.inner_fail_document,
+  enablebot.fail_document, enablebot.inner_requeue_document from public;
 grant execute on function
   enablebot.begin_reading, enablebot.note_progress, enablebot.publish_document, enablebot.fail_document
   to enablebot_api;
