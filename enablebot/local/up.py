@@ -48,6 +48,7 @@ def welcome_text(household: Household) -> str:
     if household.plays_slack and household.sandbox_url:
         rows.append((household.sandbox_url, "then talk to it: a played Slack, nothing leaves this machine"))
     rows.append((f"{household.api_url}/ready", "the api, where Slack's events arrive"))
+    rows.append((f"{household.api_url}/v1", "the REST API: `python -m enablebot api-keys create` makes a key"))
     width = max(len(url) for url, _ in rows)
     played = [
         name for name, is_played in (("Slack", household.plays_slack), ("OpenAI", household.plays_openai)) if is_played

@@ -220,12 +220,23 @@ async def test_what_was_given_up_may_be_sent_again(database: Database, acme: Wor
 
 
 async def test_a_dead_sender_s_request_goes_to_one_heir_and_its_own_answer_is_refused(
-    database: Database, acme: Workspace
+    database: Database, acme: Workspace, admin: Admin, admin_url: str
 ) -> None:
     key = await add_api_key(database, acme)
     dead, *heirs = (Sender(database, acme, key) for _ in range(5))
     assert await dead.begin(lease_seconds=0) == "new"
-    outcomes = await asyncio.gather(*(heir.begin() for heir in heirs))
+    # All of them come as far as the row, and are let go at once.
+    watcher = await asyncpg.connect(admin_url)
+    async with admin.transaction():
+        await admin.execute("select from enablebot.api_requests for update")
+        asking = [asyncio.create_task(heir.begin()) for heir in heirs]
+        async with asyncio.timeout(20):
+            while len(heirs) > await watcher.fetchval(
+                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+            ):
+                await asyncio.sleep(0.01)
+    await watcher.close()
+    outcomes = await asyncio.gather(*asking)
     assert sorted(outcomes) == ["new"] + ["under_way"] * 3
     assert not await dead.finish()
     assert await heirs[outcomes.index("new")].finish()
