@@ -5,11 +5,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol, Self
 from uuid import UUID
 
-import httpx
-
 from enablebot.shared.errors import OriginalUnreachable
 
 if TYPE_CHECKING:
+    import httpx
     from storage3 import AsyncStorageClient
 
     from enablebot.config.settings import DatabaseSettings
@@ -68,7 +67,7 @@ class SupabaseStorage:
 
     is_elsewhere = True
 
-    def __init__(self, storage: "AsyncStorageClient", http: httpx.AsyncClient) -> None:
+    def __init__(self, storage: "AsyncStorageClient", http: "httpx.AsyncClient") -> None:
         self._storage = storage
         self._http = http
 
@@ -76,6 +75,7 @@ class SupabaseStorage:
     async def connect(cls, url: str, service_key: str) -> Self:
         """Prepare a client for a project's URL and service key; nothing is sent yet."""
         # 250 ms and 50 MB that a process on DATABASE_URL alone should not pay.
+        import httpx
         from supabase import AsyncClientOptions, acreate_client
 
         http = httpx.AsyncClient(http2=False, timeout=_TIMEOUT_SECONDS, limits=httpx.Limits(keepalive_expiry=30.0))
@@ -160,6 +160,7 @@ def _folder(tenant_id: UUID, document_id: UUID) -> str:
 @asynccontextmanager
 async def _translated(what: str) -> AsyncIterator[None]:
     """Tell of Storage's failures in our words, without its own, which may name the key."""
+    import httpx
     from storage3.exceptions import StorageApiError
 
     remedy = "Nothing is lost; try again. If it stays so, check SUPABASE_URL and SUPABASE_SERVICE_KEY."
