@@ -154,8 +154,8 @@ class _Chunker:
 def _compose(sections: list[_Section]) -> Passage:
     """One passage of whole sections: the path they share stands above, what differs stands in the text."""
     shared: tuple[str, ...] = _shared([section.path for section in sections])
-    if len(sections) == 1 and not sections[0].blocks:
-        shared = shared[:-1]
+    if not any(section.blocks for section in sections):
+        shared = shared[:-1]  # headings alone are all the text there is
     parts: list[str] = []
     for section in sections:
         if own := section.path[len(shared) :]:

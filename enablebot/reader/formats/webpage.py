@@ -1,5 +1,7 @@
 """HTML: the main content, as headings, paragraphs, lists and tables; nothing is fetched, nothing runs."""
 
+import codecs
+import contextlib
 import re
 from collections.abc import Iterator
 
@@ -8,7 +10,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from enablebot.reader.blocks import Block, Blocks, Heading, Titled
 from enablebot.reader.cleaning import clean, one_line, paragraph
 from enablebot.reader.decoding import decode
-from enablebot.reader.decoding import prepare as prepare
+from enablebot.reader.decoding import prepare as decode_later
 from enablebot.reader.tables import as_lines
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -42,16 +44,28 @@ _LEAST_MAIN = 200
 _SPACES = re.compile(r"\s+")
 
 
+def prepare(content: bytes) -> None:
+    """Load what decoding may need, before the walls stand: the encoding that the page claims, too."""
+    decode_later(content)
+    if claimed := _claimed_encoding(content):
+        with contextlib.suppress(LookupError):
+            codecs.lookup(claimed)
+
+
 def read(content: bytes) -> Blocks:
     """Blocks without places: headings say where."""
-    declared = _CHARSET.search(content[:4096])
-    tree = LexborHTMLParser(decode(content, hint=declared[1].decode("ascii") if declared else None))
+    tree = LexborHTMLParser(decode(content, hint=_claimed_encoding(content)))
     title = tree.css_first("title")
     if title is not None and (text := one_line(title.text())):
         yield Titled(text)
     root = _main(tree)
     if root is not None:
         yield from _Walk(root).blocks()
+
+
+def _claimed_encoding(content: bytes) -> str | None:
+    claimed = _CHARSET.search(content[:4096])
+    return claimed[1].decode("ascii") if claimed else None
 
 
 def _main(tree: LexborHTMLParser) -> LexborNode | None:

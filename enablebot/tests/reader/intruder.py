@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
@@ -45,7 +46,7 @@ def _fork() -> None:
     os.wait()
 
 
-def _connect(family: int, address: object) -> None:
+def _connect(family: int, address: Any) -> None:
     with socket.socket(family, socket.SOCK_STREAM) as opened:
         opened.settimeout(2)
         opened.connect(address)

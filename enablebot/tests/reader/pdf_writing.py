@@ -51,11 +51,11 @@ def pdf(
     if outline:
         root = document.reserve()
         entries = [document.reserve() for _ in outline]
-        for at, (heading, page) in enumerate(outline):
+        for at, (heading, target) in enumerate(outline):
             beside = f"/Prev {entries[at - 1]} 0 R" if at else ""
             beside += f"/Next {entries[at + 1]} 0 R" if at + 1 < len(entries) else ""
             document.put(
-                entries[at], f"<</Title({_escaped(heading)})/Parent {root} 0 R{beside}/Dest[{kids[page]} 0 R/Fit]>>"
+                entries[at], f"<</Title({_escaped(heading)})/Parent {root} 0 R{beside}/Dest[{kids[target]} 0 R/Fit]>>"
             )
         document.put(root, f"<</First {entries[0]} 0 R/Last {entries[-1]} 0 R/Count {len(entries)}>>")
         extra = f"/Outlines {root} 0 R"
