@@ -8,7 +8,7 @@ import pytest
 
 from enablebot.shared.models.document import Document, DocumentStatus, Replacement
 from enablebot.web.dashboard.knowledge_channels import Channel, Channels, channel_ids
-from enablebot.web.dashboard.knowledge_words import contents_in_words, gone, shown, size_in_words
+from enablebot.web.dashboard.knowledge_words import contents_in_words, gone, paragraphs, shown, size_in_words
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -57,6 +57,7 @@ def newer(status: DocumentStatus, **changes: Any) -> Replacement:
     [
         ({"status": "queued"}, "Waiting to be read", None, True),
         ({"status": "processing", "progress": 42}, "Reading 42 %", 42, True),
+        ({"status": "processing", "progress": 0}, "Being read", None, True),
         ({"status": "ready"}, "Ready", None, False),
         ({"status": "failed", "reason": "It is encrypted."}, "Could not be read", None, False),
     ],
@@ -143,3 +144,8 @@ def test_channels_are_chosen_by_name_and_those_slack_does_not_name_stay_chosen()
 )
 def test_only_channel_ids_are_taken_for_channel_ids(typed: str, ids: tuple[str, ...] | None) -> None:
     assert channel_ids(typed) == ids
+
+
+def test_a_passage_is_shown_in_its_paragraphs() -> None:
+    assert paragraphs("\nOne\nstill one\n\n  \nTwo\n") == ("One\nstill one", "Two")
+    assert paragraphs(" \n\n ") == ()

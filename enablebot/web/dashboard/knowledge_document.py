@@ -20,7 +20,7 @@ from enablebot.web.dashboard.knowledge_upload import document_id
 from enablebot.web.dashboard.knowledge_words import (
     Shown,
     ShownVersion,
-    paragraphs_closed_up,
+    paragraphs,
     shown,
     shown_version,
 )
@@ -41,7 +41,7 @@ class ShownPassage:
     position: int
     place: str
     heading: tuple[str, ...]
-    text: str
+    paragraphs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ async def _page(
         document=view,
         versions=tuple(shown_version(each, viewer=viewer.user_id, now=now) for each in versions),
         passages=tuple(
-            ShownPassage(row.position, str(Place.from_json(row.place)), row.heading, paragraphs_closed_up(row.text))
+            ShownPassage(row.position, str(Place.from_json(row.place)), row.heading, paragraphs(row.text))
             for row in rows[:PREVIEW_LENGTH]
         ),
         is_from_start=first == 0,

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from enablebot.shared.models.passage import Found, Passage
 from enablebot.web import paths
 from enablebot.web.dashboard.knowledge_channels import Channel, Channels, channel_ids
-from enablebot.web.dashboard.knowledge_words import paragraphs_closed_up
+from enablebot.web.dashboard.knowledge_words import paragraphs
 from enablebot.web.dashboard.marking import Stretch, marked
 from enablebot.web.dashboard.session import SignedIn, form_token
 from enablebot.web.house import InHouse
@@ -27,7 +27,7 @@ class ShownHit:
     href: str
     place: str
     heading: tuple[str, ...]
-    stretches: tuple[Stretch, ...]
+    paragraphs: tuple[tuple[Stretch, ...], ...]
     score: str
     share: int
 
@@ -78,7 +78,7 @@ def hits(passages: tuple[Passage, ...], *, question: str) -> tuple[ShownHit, ...
             href=f"{paths.KNOWLEDGE}/{passage.document_id}?from={passage.position}#p{passage.position}",
             place=str(passage.place),
             heading=passage.heading,
-            stretches=marked(paragraphs_closed_up(passage.text), question=question),
+            paragraphs=tuple(marked(each, question=question) for each in paragraphs(passage.text)),
             score=f"{passage.score:.2f}",
             share=round(100 * passage.score / best) if best > 0 else 0,
         )

@@ -147,7 +147,7 @@ def _state(document: Document) -> State:
         case "queued":
             return State("waiting", "Waiting to be read", f"{name} waits to be read.")
         case "processing":
-            return State("reading", f"Reading {document.progress} %", f"{name} is being read.", document.progress)
+            return _reading(document.progress, told=f"{name} is being read.")
         case "ready":
             contents = contents_in_words(document.format, document.pages, document.passages)
             return State("ready", "Ready", f"{name} is ready: {contents}.")
@@ -155,6 +155,13 @@ def _state(document: Document) -> State:
             reason = document.reason or "Why is not known."
             return State("failed", "Could not be read", f"{name} could not be read. {reason}", None, reason, _REMEDY)
     assert_never(document.status)
+
+
+def _reading(progress: int, *, told: str, what: str = "") -> State:
+    # Of some files nothing can be said before all of it is known: no bar that stands still.
+    if progress == 0:
+        return State("reading", "Being read", told)
+    return State("reading", f"Reading{what} {progress} %", told, progress)
 
 
 _REMEDY = "A mended file takes its place if you add it under the same name."
@@ -169,8 +176,7 @@ def _newer(document: Document) -> State | None:
         case "queued":
             return State("waiting", "A new version waits to be read", f"A new version of {name} waits to be read.")
         case "processing":
-            told = f"A new version of {name} is being read."
-            return State("reading", f"Reading a new version, {newer.progress} %", told, newer.progress)
+            return _reading(newer.progress, told=f"A new version of {name} is being read.", what=" a new version,")
         case "failed":
             reason = newer.reason or "Why is not known."
             told = f"The new version of {name} could not be read. {reason}"
@@ -212,9 +218,9 @@ def contents_in_words(format_: str, pages: int | None, passages: int | None) -> 
     return ", ".join(parts)
 
 
-def paragraphs_closed_up(text: str) -> str:
-    """The text of a passage without the empty lines between its paragraphs, which a page shows by themselves."""
-    return _EMPTY_LINES.sub("\n", text.strip())
+def paragraphs(text: str) -> tuple[str, ...]:
+    """The paragraphs of a passage's text; the lines within one are its own."""
+    return tuple(part for part in _EMPTY_LINES.split(text.strip()) if part)
 
 
 def size_in_words(size_bytes: int) -> str:
