@@ -103,9 +103,9 @@ def test_what_was_read_is_counted_in_what_the_format_has() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "words"), [(1, "1 byte"), (999, "999 bytes"), (1000, "1 kB"), (20_971_520, "21.0 MB")]
+    ("size", "words"), [(1, "1 byte"), (1023, "1,023 bytes"), (1024, "1 kB"), (20_971_520, "20.0 MB")]
 )
-def test_sizes_are_told_as_file_managers_tell_them(size: int, words: str) -> None:
+def test_sizes_are_told_in_the_megabytes_of_the_limit(size: int, words: str) -> None:
     assert size_in_words(size) == words
 
 

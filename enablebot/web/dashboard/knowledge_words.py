@@ -224,12 +224,12 @@ def paragraphs(text: str) -> tuple[str, ...]:
 
 
 def size_in_words(size_bytes: int) -> str:
-    """In kB and MB of a thousand, as file managers show it."""
-    if size_bytes < 1000:
+    """In the same megabytes as the limit of what a document may weigh."""
+    if size_bytes < 1024:
         return _counted(size_bytes, "byte")
-    if size_bytes < 1_000_000:
-        return f"{size_bytes / 1000:.0f} kB"
-    return f"{size_bytes / 1_000_000:.1f} MB"
+    if size_bytes < 1024 * 1024:
+        return f"{size_bytes / 1024:.0f} kB"
+    return f"{size_bytes / 1024 / 1024:.1f} MB"
 
 
 def _counted(count: int, unit: str) -> str:
