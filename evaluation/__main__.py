@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,10 @@ SETS = ("handbook", "exact", "languages", "scifact")
 
 async def main(wanted: list[str], home: Path, *, packed: bool) -> None:
     """Measure the sets one after the other, each in a workspace of its own, all in one database."""
+    measuring = asyncio.current_task()
+    assert measuring is not None
+    # Otherwise a terminated run would leave its Postgres behind.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, measuring.cancel)
     async with opened(home) as place:
         embedder = place.embedder
         show("# Search, measured")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-import bm25s
+import bm25s  # type: ignore[import-untyped]
 import Stemmer
 
 _HAN = re.compile("[\u3400-\u9fff]+|[^\\W\u3400-\u9fff]+")

@@ -42,7 +42,8 @@ def scifact(directory: Path, *, packed: bool = False) -> QuestionSet:
     )
     if not packed:
         return QuestionSet("SciFact", abstracts, questions)
-    decks, slides = [], {}
+    decks: list[SourceDocument] = []
+    slides: dict[tuple[str, int], str] = {}
     for number, begin in enumerate(range(0, len(abstracts), _SLIDES), 1):
         together = abstracts[begin : begin + _SLIDES]
         name = f"abstracts-{number:02}.pptx"
