@@ -1,5 +1,6 @@
 """What stands behind the knowledge page: files as browsers send them, and the reading that another process does."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -68,11 +69,14 @@ class Pulled:
 
     parts: Sequence[bytes]
     taken: int = 0
+    falls_silent: bool = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for part in self.parts:
             self.taken += 1
             yield part
+        if self.falls_silent:
+            await asyncio.sleep(60)
 
 
 async def token_of(visitor: Visitor) -> str:

@@ -138,6 +138,18 @@ async def test_a_form_that_breaks_off_adds_nothing(ada: Visitor, admin: Admin) -
     assert await count(admin, "documents") == 0
 
 
+async def test_a_sender_that_falls_silent_or_trickles_is_not_waited_for(
+    ada: Visitor, admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = field("csrf_token", await token_of(ada)) + file_part("notes.txt", b"Lunch is at noon.")
+    for limit in ("IDLE_SECONDS", "LONGEST_SECONDS"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"enablebot.web.dashboard.knowledge_upload.{limit}", 0.2)
+            response = await post(ada, Pulled([head[:-10]], falls_silent=True))
+        assert (response.status_code, "took too long" in response.text) == (408, True)
+    assert await count(admin, "documents") == 0
+
+
 FOREIGN = [
     {"Sec-Fetch-Site": "cross-site"},
     {"Sec-Fetch-Site": "same-site"},

@@ -14,8 +14,8 @@ from enablebot.web.calling import SlackCalls
 
 _log = logging.getLogger(__name__)
 
-# Source: https://docs.slack.dev/reference/types: C for channels, G for older private ones.
-_CHANNEL_ID = re.compile(r"[CG][A-Z0-9]{5,20}", re.ASCII)
+# C for channels, G for older private ones, D for direct messages, as the library has them.
+_CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{1,31}", re.ASCII)
 _MOST_CHANNELS = 1000
 _PAGE = 200
 # A page must not wait for Slack: without its list, ids can still be typed in.

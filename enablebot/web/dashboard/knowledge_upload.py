@@ -1,5 +1,7 @@
 """Files that a person sends to the knowledge page, each handed on while it arrives."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -20,7 +22,17 @@ MOST_FILES = 10
 LARGEST_UPLOAD_BYTES = MOST_FILES * MOST_BYTES + 1024 * 1024
 
 
+# A sender that falls silent for so long is gone; one that trickles for so long holds a place that others wait for.
+IDLE_SECONDS = 30.0
+LONGEST_SECONDS = 900.0
 _BROKEN = "What arrived is not a form of this page, or it broke off on its way. Nothing was added from there on."
+
+
+class TooSlow(BadRequest):
+    """The sender fell silent, or will never be done."""
+
+    code = "too_slow"
+    status = 408
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +66,7 @@ async def take_files(house: House, viewer: Viewer, request: Request) -> list[Sen
     token = request.headers.get(FORM_HEADER)
     if token is not None:
         refuse_other_token(house, viewer, token)
-    parts = SentParts(request.stream(), request.headers.get("content-type"), broken=_BROKEN)
+    parts = SentParts(_arriving(request), request.headers.get("content-type"), broken=_BROKEN)
     sent: list[Sent] = []
     replaced: Document | None = None
     is_ours = token is not None
@@ -67,6 +79,22 @@ async def take_files(house: House, viewer: Viewer, request: Request) -> list[Sen
         elif part.file_name:
             sent.append(await _take(house.library, viewer, part, replaced=replaced, is_one_too_many=_is_full(sent)))
     return sent
+
+
+async def _arriving(request: Request) -> AsyncIterator[bytes]:
+    stream, clock = request.stream(), asyncio.get_running_loop().time
+    ends_at = clock() + LONGEST_SECONDS
+    while True:
+        try:
+            async with asyncio.timeout_at(min(clock() + IDLE_SECONDS, ends_at)):
+                chunk = await anext(stream, None)
+        except TimeoutError:
+            raise TooSlow(
+                "The upload took too long. What had not arrived was not added: check the connection and send it again."
+            ) from None
+        if chunk is None:
+            return
+        yield chunk
 
 
 def document_id(text: str) -> UUID:
@@ -100,6 +128,8 @@ async def _take(
             source="dashboard",
             added_by=viewer.user_id,
         )
+    except TooSlow:
+        raise
     except EnableBotError as refusal:
         # What is wrong with us ends the request; what is wrong with the file is told beside the others.
         if refusal.status >= 500:
