@@ -204,14 +204,14 @@ async def _recall_of_words(admin: Admin, workspace: UUID, questions: list[str]) 
     for question in questions:
         asked = weigh_question(workspace, question)
         best = []
-        for enough in (3000, None):
+        for is_capped in (True, False):
             async with admin.transaction():
                 await admin.execute("select enablebot.work_for(array[$1::uuid])", workspace)
                 best.append(
                     await admin.fetch(
                         "select r.passage_id from enablebot.inner_weigh_question($1, $2, $3, $4) w "
                         "cross join lateral enablebot.inner_rank_words($1, w.o_rarest, w.o_question, 10) r",
-                        *(workspace, asked.ids, asked.weights, enough),
+                        *(workspace, asked.ids, asked.weights, is_capped),
                     )
                 )
         ours, exact = ({row[0] for row in rows} for rows in best)

@@ -412,7 +412,7 @@ async def test_services_cannot_call_what_ranks(api_url: str) -> None:
         for call in (
             "inner_rank_words(gen_random_uuid(), '{}', null, 1)",
             "inner_rank_meaning(gen_random_uuid(), '', null, 1)",
-            "inner_weigh_question(gen_random_uuid(), '{}', '{}', 1)",
+            "inner_weigh_question(gen_random_uuid(), '{}', '{}', true)",
             "inner_drop_passages(gen_random_uuid(), gen_random_uuid(), 1)",
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):

@@ -87,9 +87,10 @@ set local role enablebot_owner;
 
 -- A question's terms, each weighing as often as it is asked and as much as it is rare here, and the rarest of them, whose
 -- passages are ranked: one after the other until these are enough. Of common terms there are many passages and little
--- to be learned; they count where a rarer one led. Null for `p_enough` takes all terms.
+-- to be learned; they count where a rarer one led. Of 5,000 passages a thousand are enough to find the ten best that all
+-- terms would find, of 65,000 it takes three thousand for 99.6 of a hundred of them (measured, SciFact's questions).
 create or replace function enablebot.inner_weigh_question(
-  p_tenant_id uuid, p_term_ids int[], p_counts double precision[], p_enough int,
+  p_tenant_id uuid, p_term_ids int[], p_counts double precision[], p_is_capped boolean,
   out o_question extensions.sparsevec, out o_rarest int[], out o_is_all boolean
 )
 language plpgsql stable security definer
@@ -97,8 +98,10 @@ set search_path = pg_catalog, enablebot, pg_temp set enable_seqscan = off
 as $$
 declare
   v_n int;
+  v_enough int;
 begin
   select c.n into v_n from corpora c where c.tenant_id = p_tenant_id;
+  v_enough := greatest(1000, least(3000, v_n / 20));
   select
     ('{' || string_agg(r.term_id || ':' || r.weight, ',' order by r.term_id) || '}/1000000000')::extensions.sparsevec,
     array_agg(r.term_id order by r.df, r.term_id) filter (where r.is_taken),
@@ -107,8 +110,8 @@ begin
   from (
     select
       t.term_id, t.df, (q.times * ln(1 + (v_n - t.df + 0.5) / (t.df + 0.5)))::real as weight,
-      p_enough is null or coalesce(
-        sum(t.df) over (order by t.df, t.term_id rows between unbounded preceding and 1 preceding), 0) < p_enough
+      not p_is_capped or coalesce(
+        sum(t.df) over (order by t.df, t.term_id rows between unbounded preceding and 1 preceding), 0) < v_enough
         as is_taken
     from unnest(p_term_ids, p_counts) as q (term_id, times)
     -- Looked up one by one: a join might be planned as reading all of the workspace's terms.
@@ -133,7 +136,7 @@ declare
   -- Of each list, so many are compared by the other measure, too.
   v_compared constant int := 100;
   v_vector constant extensions.halfvec := extensions.l2_normalize(p_vector::extensions.halfvec);
-  v_enough int := 3000;
+  v_is_capped boolean := true;
   v_take int := 300;
   v_asked record;
   v_found jsonb;
@@ -142,7 +145,7 @@ declare
 begin
   perform enablebot.work_for(array[p_tenant_id]);
   loop
-    select w.* into v_asked from enablebot.inner_weigh_question(p_tenant_id, p_term_ids, p_counts, v_enough) w;
+    select w.* into v_asked from enablebot.inner_weigh_question(p_tenant_id, p_term_ids, p_counts, v_is_capped) w;
 
     with words as materialized (
       select r.* from enablebot.inner_rank_words(p_tenant_id, v_asked.o_rarest, v_asked.o_question, v_take) r
@@ -208,8 +211,8 @@ begin
     join visible d on d.id = b.document_id
     join passages p on p.tenant_id = p_tenant_id and p.id = b.id;
 
-    exit when v_enough is null or jsonb_array_length(v_found) >= p_limit or (v_ranked < v_take and v_asked.o_is_all);
-    v_enough := null;
+    exit when not v_is_capped or jsonb_array_length(v_found) >= p_limit or (v_ranked < v_take and v_asked.o_is_all);
+    v_is_capped := false;
     v_take := 20000;
   end loop;
   return jsonb_build_object(
