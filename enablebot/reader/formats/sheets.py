@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
+from itertools import islice
 from typing import Any
 
 import openpyxl
@@ -13,6 +14,7 @@ from enablebot.reader.packages import inspect
 from enablebot.reader.rows import Rows
 
 _MOST_COLUMNS = 500
+_MOST_ROWS = 1_048_576  # as many as Excel has
 _SEEN = "visible"
 
 
@@ -44,7 +46,7 @@ def read(content: bytes) -> Blocks:
 
 
 def _rows(sheet: Any) -> Iterator[tuple[int, list[str]]]:
-    for number, row in enumerate(sheet.iter_rows(), 1):
+    for number, row in enumerate(islice(sheet.iter_rows(), _MOST_ROWS), 1):
         yield number, [_words(cell) for cell in row[:_MOST_COLUMNS]]
 
 

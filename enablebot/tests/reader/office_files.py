@@ -108,8 +108,7 @@ def after_declaration(kind: Format, dtd: str, text: str, *, encoding: str = "UTF
         body = body.replace("Thirty days of leave.", text)
         return f'<?xml version="1.0" encoding="{encoding}" standalone="no"?>{dtd}{body}'.encode(encoding)
 
-    part = "xl/sharedStrings.xml" if kind == "xlsx" else BODIES[kind]
-    return changed(honest(kind), part, change)
+    return changed(honest(kind), BODIES[kind], change)
 
 
 def claiming(content: bytes, part: str, size: int) -> bytes:

@@ -14,6 +14,7 @@ from pptx.enum.chart import XL_CHART_TYPE
 from pptx.util import Inches
 
 from enablebot.tests.reader.asking import Heard, hear
+from enablebot.tests.reader.office_files import changed, sheet_body, with_body, with_parts
 from enablebot.tests.reader.pdf_writing import Text, column, pdf
 
 pytestmark = pytest.mark.anyio
@@ -180,6 +181,29 @@ async def test_sheets_rows_under_their_headers() -> None:
         ),
         (("People",), {"sheet": "People", "rows": (2, 2)}, "Name: Jo; Mail: jo@example.com"),
     ]
+
+
+async def test_sheets_whose_words_are_kept_apart_as_excel_keeps_them() -> None:
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    strings = (
+        f'<sst xmlns="{main}"><si><t>Plan</t></si><si><r><t>Pri</t></r><r><t>ce</t></r></si><si><t>Pro</t></si></sst>'
+    )
+    cells = "".join(
+        f'<row r="{row}">' + "".join(f'<c r="{name}{row}" t="s"><v>{at}</v></c>' for name, at in found) + "</row>"
+        for row, found in ((1, (("A", 0), ("B", 1))), (2, (("A", 2), ("B", 2))))
+    )
+    content = with_body("xlsx", sheet_body(cells))
+    content = changed(
+        content,
+        "[Content_Types].xml",
+        lambda xml: xml.replace(
+            b"</Types>",
+            b'<Override PartName="/xl/sharedStrings.xml" ContentType='
+            b'"application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"/></Types>',
+        ),
+    )
+    content = with_parts(content, {"xl/sharedStrings.xml": strings.encode()})
+    assert (await hear(content, "xlsx")).text == "Plan: Pro; Price: Pro"
 
 
 @pytest.mark.parametrize(
