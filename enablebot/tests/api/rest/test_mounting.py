@@ -1,14 +1,19 @@
 """Where /v1 stands in the api: before its start, at its quota, in production; and away from Slack's hot path."""
 
+import asyncpg
 import httpx
 import pytest
 from pydantic import SecretStr
 
 from enablebot.api.main import create_app
 from enablebot.config.settings import AccessSettings, KnowledgeSettings
-from enablebot.tests.api.rest.callers import Caller, Rest, problem, rest_of, settings
-from enablebot.tests.api.slack_side import Door, direct
+from enablebot.shared.database.operations import Database
+from enablebot.shared.database.supabase import SupabaseTransport
+from enablebot.tests.api.rest.callers import ACME, GLOBEX, TEXT, Caller, Rest, problem, rest_of, settings
+from enablebot.tests.api.serving import Observed, opened
+from enablebot.tests.api.slack_side import Door, direct, install
 from enablebot.tests.database import PostgresServer
+from enablebot.tests.postgrest import data_api
 
 pytestmark = pytest.mark.anyio
 
@@ -79,3 +84,29 @@ async def test_a_workspace_that_keeps_as_much_as_it_may_is_told(postgres_server:
         ).status_code == 202
         heavy = await caller.upload(b"x" * 1_100_000, name="heavy.txt")
         problem(heavy, 409, "over_quota")
+
+
+@pytest.mark.postgrest
+async def test_all_of_it_works_through_the_data_api_too(postgres_server: PostgresServer, database_name: str) -> None:
+    with data_api(postgres_server, database_name) as project:
+        database = Database(await SupabaseTransport.connect(project.url, project.key()))
+        async with opened(create_app(settings(), database=database)) as api:
+            tenants = {team: await install(api.services.installations, team) for team in (ACME, GLOBEX)}
+            admin = await asyncpg.connect(postgres_server.url(database_name))
+            rest = Rest(api, admin, database, Observed(database._transport), tenants)
+            ours, theirs = await rest.caller(), await rest.caller(GLOBEX)
+            content = TEXT % b"the Data API" + bytes(range(32, 127)) * 15_000
+            sent = {"name": "leave.md", "headers": {"Idempotency-Key": "once"}}
+            first, again = await ours.upload(content, **sent), await ours.upload(content, **sent)
+            assert (first.status_code, again.content) == (202, first.content)
+            document_id = first.json()["id"]
+            await rest.ready(ours, document_id)
+            assert (await ours.call("GET", f"/v1/documents/{document_id}/original")).content == content
+            found = (await ours.search("how many days of leave")).json()["passages"]
+            assert found[0]["document_id"] == document_id
+            assert (await theirs.search("how many days of leave")).json()["passages"] == []
+            problem(await theirs.call("GET", f"/v1/documents/{document_id}"), 404, "not_found")
+            assert (await ours.call("DELETE", f"/v1/documents/{document_id}")).status_code == 204
+            assert set((await rest.rows(document_id)).values()) == {0}
+            await admin.close()
+        await database.aclose()
