@@ -11,6 +11,7 @@ from pathlib import Path
 
 from evaluation.contestants import HYBRID, LEXICAL, contestants
 from evaluation.measuring import Measured, lost_sentences, measure
+from evaluation.packing import packed
 from evaluation.place import Place, Workspace, opened
 from evaluation.questions import QuestionSet
 from evaluation.sets.exact import exact_sets
@@ -22,7 +23,7 @@ from evaluation.tables import figure, show, show_set, show_table
 SETS = ("handbook", "exact", "languages", "scifact")
 
 
-async def main(wanted: list[str], home: Path, *, packed: bool) -> None:
+async def main(wanted: list[str], home: Path, *, in_decks: bool) -> None:
     """Measure the sets one after the other, each in a workspace of its own, all in one database."""
     measuring = asyncio.current_task()
     assert measuring is not None
@@ -40,7 +41,7 @@ async def main(wanted: list[str], home: Path, *, packed: bool) -> None:
         else:
             show(f"Embedding model: {embedder.model}.")
         show()
-        summary = [await _measure(place, questions) for questions in _sets(wanted, packed)]
+        summary = [await _measure(place, questions) for questions in _sets(wanted, in_decks=in_decks)]
         show("## All sets, nDCG@10")
         show()
         names = list(dict.fromkeys(name for row in summary for name in row[1]))
@@ -84,19 +85,22 @@ async def _show_unanswerable(place: Place, workspace: Workspace, measured: list[
     show()
 
 
-def _sets(wanted: list[str], packed: bool) -> Iterator[QuestionSet]:
+def _sets(wanted: list[str], *, in_decks: bool) -> Iterator[QuestionSet]:
     if "handbook" in wanted:
         yield handbook()
+    small: list[QuestionSet] = []
     if "exact" in wanted:
-        yield from exact_sets()
+        small += exact_sets()
     if "languages" in wanted:
-        yield from language_sets()
+        small += language_sets()
     if "scifact" in wanted:
         directory = scifact_directory()
         if directory is None:
             show("SciFact is not here: put BEIR's files into a directory and name it in EVALUATION_SCIFACT_DIR.\n")
         else:
-            yield scifact(directory, packed=packed)
+            small.append(scifact(directory))
+    for questions in small:
+        yield packed(questions) if in_decks else questions
 
 
 @contextmanager
@@ -112,11 +116,11 @@ def _home(kept: Path | None) -> Iterator[Path]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m evaluation", description=__doc__)
     parser.add_argument("sets", nargs="*", metavar="set", help=f"which of {', '.join(SETS)}; all without a name")
-    parser.add_argument("--packed", action="store_true", help="take SciFact in as 52 decks, an abstract a slide")
+    parser.add_argument("--packed", action="store_true", help="take small documents in as slides, a hundred a file")
     parser.add_argument("--data-dir", type=Path, help="keep the database here; without it nothing is kept")
     given = parser.parse_args()
     if unknown := set(given.sets) - set(SETS):
         parser.error(f"there is no set called {', '.join(sorted(unknown))}; there are {', '.join(SETS)}")
     logging.basicConfig(level=logging.WARNING)
     with _home(given.data_dir) as home:
-        asyncio.run(main(given.sets or list(SETS), home, packed=given.packed))
+        asyncio.run(main(given.sets or list(SETS), home, in_decks=given.packed))

@@ -1,8 +1,7 @@
 """SciFact as BEIR has it, where somebody has put it: 300 scientific claims and 5,183 abstracts.
 
-Abstracts are what is judged, so that two of them must never share a passage. Usually each is a Markdown document of
-its own, its title above it as a heading. Packed, a hundred of them are one deck, each on a slide under its title:
-nothing is ever packed together across slides, and starting a reader 52 times is quicker than 5,183 times.
+Abstracts are what is judged, so that two of them must never share a passage: each is a Markdown document of its own,
+its title above it as a heading.
 """
 
 import csv
@@ -12,9 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from evaluation.questions import Answer, Question, QuestionSet, SourceDocument
-from evaluation.rendering.slides import as_pptx
 
-_SLIDES = 100
 _BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data" / "scifact"
 
 
@@ -24,7 +21,7 @@ def scifact_directory() -> Path | None:
     return directory if (directory / "corpus.jsonl").is_file() else None
 
 
-def scifact(directory: Path, *, packed: bool = False) -> QuestionSet:
+def scifact(directory: Path) -> QuestionSet:
     """Return the set."""
     answers: dict[str, list[Answer]] = defaultdict(list)
     with (directory / "qrels.tsv").open(encoding="utf-8", newline="") as file:
@@ -40,16 +37,7 @@ def scifact(directory: Path, *, packed: bool = False) -> QuestionSet:
         SourceDocument(f"{one['_id']}.md", f"# {_on_one_line(one['title'])}\n\n{_on_one_line(one['text'])}\n".encode())
         for one in _lines(directory / "corpus.jsonl")
     )
-    if not packed:
-        return QuestionSet("SciFact", abstracts, questions)
-    decks: list[SourceDocument] = []
-    slides: dict[tuple[str, int], str] = {}
-    for number, begin in enumerate(range(0, len(abstracts), _SLIDES), 1):
-        together = abstracts[begin : begin + _SLIDES]
-        name = f"abstracts-{number:02}.pptx"
-        decks.append(SourceDocument(name, as_pptx("\n".join(one.content.decode() for one in together), all_alike=True)))
-        slides |= {(name, slide): one.name for slide, one in enumerate(together, 1)}
-    return QuestionSet("SciFact, packed", tuple(decks), questions, packed=slides)
+    return QuestionSet("SciFact", abstracts, questions)
 
 
 def _lines(path: Path) -> list[dict[str, str]]:
