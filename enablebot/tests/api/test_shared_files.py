@@ -413,3 +413,37 @@ async def test_what_another_takes_back_is_refused_with_a_plain_reason(acme: Town
     (reason,) = [m for m in acme.sandbox.messages(ACME, place.id) if m.get("ephemeral_to") == "U0BEN"]
     assert reason["text"].startswith("Nothing was changed: only")
     assert len(await documents(acme)) == 1
+
+
+async def test_a_long_reading_is_waited_for_by_fresh_events_and_told_once(acme: Town) -> None:
+    # Nobody reads: all document slots of this workspace are taken by what never ends.
+    await acme.admin.execute(
+        "create function public.later() returns trigger language plpgsql as $$ begin "
+        "new.available_at := now() + interval '1 hour'; return new; end $$; "
+        "create trigger later before insert on enablebot.inbox for each row when (new.kind = 'document') "
+        "execute function public.later()"
+    )
+    thread = await share(acme, ("handbook.md", HANDBOOK))
+    waits = "select event_key from enablebot.inbox where event_key like 'tell:%' and state in ('ready', 'claimed')"
+    seen: set[str] = set()
+    for _ in range(3):
+        await eventually(lambda: waits_anew(acme, waits, seen))
+        # A minute goes by.
+        await acme.admin.execute(
+            "update enablebot.inbox set received_at = received_at - interval '61 s' where event_key like 'tell:%'"
+        )
+    assert len(seen) == 3
+    (notice,) = said(acme, ADA_DM, thread)
+    assert notice["text"].startswith("Reading ")
+    await acme.admin.execute("update enablebot.inbox set available_at = now() where kind = 'document'")
+    acme.api.services.worker.wake_documents()
+    await acme.quiet()
+    (told,) = said(acme, ADA_DM, thread)
+    assert told["text"] == "Added handbook.md: 1 passage."
+
+
+async def waits_anew(acme: Town, query: str, seen: set[str]) -> bool:
+    """Whether an event waits that was not seen before; it is then."""
+    fresh = {row["event_key"] for row in await acme.admin.fetch(query)} - seen
+    seen |= fresh
+    return bool(fresh)

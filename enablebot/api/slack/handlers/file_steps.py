@@ -72,7 +72,7 @@ class Taken(_Frozen):
 
 
 class TellStep(_Frozen):
-    """Wait until these documents are read, then say so."""
+    """Wait until these documents are read, then say so. `round` counts the events that have waited so before."""
 
     type: Literal["enablebot_tell_files"] = TELL
     notice: Notice
@@ -80,6 +80,7 @@ class TellStep(_Frozen):
     lane: str | None
     channels: tuple[str, ...] = ()
     taken: tuple[Taken, ...]
+    round: int = 0
 
 
 def read_take(envelope: Mapping[str, Any]) -> TakeStep:

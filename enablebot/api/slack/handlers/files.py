@@ -41,6 +41,8 @@ MOST_FILES = 20
 # How soon to look again whether a document is read, by how long it has been waited for.
 _LOOKS = ((10.0, 0.5), (60.0, 1.0), (600.0, 5.0))
 _RARE_LOOK_SECONDS = 30.0
+# An event that waits longer looks to an operator as if nothing went on: another one takes its place.
+_ROUND_SECONDS = 60.0
 # Between two edits that only say how far the reading is.
 _PROGRESS_SECONDS = 3.0
 _MOST_SHOWN = 1_000
@@ -149,7 +151,7 @@ class Files:
             names = [taken.name for taken in step.taken]
             progress = min(state.progress for state in reading)
             await self._show_progress(event, step, credentials, names=names, progress=progress)
-            return Outcome("release", "its documents are being read", _pause_after(event.row.waited_seconds))
+            return await self._wait_on(event, step)
         await self._show(step.notice, _told(step, found), credentials)
         self._shown.pop((str(event.row.tenant_id), event.row.id), None)
         return Outcome("done")
@@ -221,6 +223,17 @@ class Files:
         told = TellStep(notice=step.notice, user=step.user, lane=step.lane, channels=step.channels, taken=tuple(taken))
         assert event.row.lane is not None
         await self.steps.queue(event.route, key=key, lane=event.row.lane, body=_as_body(told))
+
+    async def _wait_on(self, event: OpenedEvent, step: TellStep) -> Outcome:
+        """Come back for the same, soon at first and then more rarely."""
+        if event.row.waited_seconds > _ROUND_SECONDS:
+            later = step.model_copy(update={"round": step.round + 1})
+            key = f"{event.row.event_key.partition('#')[0]}#{later.round}"
+            assert event.row.lane is not None
+            await self.steps.queue(event.route, key=key, lane=event.row.lane, body=_as_body(later))
+            return Outcome("done", "its documents are still being read")
+        pause = _pause_after(step.round * _ROUND_SECONDS + event.row.waited_seconds)
+        return Outcome("release", "its documents are being read", pause)
 
     async def _show_progress(
         self, event: OpenedEvent, step: TellStep, credentials: BotCredentials, *, names: list[str], progress: int
