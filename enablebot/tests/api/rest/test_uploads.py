@@ -292,7 +292,8 @@ async def test_a_sender_that_falls_silent_is_not_waited_for(acme: Caller, monkey
         raise AssertionError
 
     monkeypatch.setattr(upload_module, "IDLE_SECONDS", 0.05)
-    told = await Body([file(b"half of it")[:-7]], at_end=silence).post(acme)
+    async with asyncio.timeout(10):
+        told = await Body([file(b"half of it")[:-7]], at_end=silence).post(acme)
     assert (told.status, told.problem["code"]) == (408, "too_slow")
 
 

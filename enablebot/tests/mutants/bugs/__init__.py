@@ -1,6 +1,6 @@
 """The bugs that this product must never have, and the tests that would notice each."""
 
-from enablebot.tests.mutants.bugs import answers, inbox, instances, outside, set_aside, walls
+from enablebot.tests.mutants.bugs import answers, files, inbox, instances, outside, rest, set_aside, walls
 from enablebot.tests.mutants.mutant import Mutant, ToCome
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -10,6 +10,8 @@ MUTANTS: tuple[Mutant, ...] = (
     *set_aside.MUTANTS,
     *instances.MUTANTS,
     *walls.MUTANTS,
+    *rest.MUTANTS,
+    *files.MUTANTS,
 )
 
 TO_COME = (ToCome("unlink of a passage forgotten on delete", "with documents (issue 5)"),)
