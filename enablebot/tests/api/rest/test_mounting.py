@@ -1,5 +1,7 @@
 """Where /v1 stands in the api: before its start, at its quota, in production; and away from Slack's hot path."""
 
+from typing import Any
+
 import asyncpg
 import httpx
 import pytest
@@ -96,7 +98,7 @@ async def test_all_of_it_works_through_the_data_api_too(postgres_server: Postgre
             rest = Rest(api, admin, database, Observed(database._transport), tenants)
             ours, theirs = await rest.caller(), await rest.caller(GLOBEX)
             content = TEXT % b"the Data API" + bytes(range(32, 127)) * 15_000
-            sent = {"name": "leave.md", "headers": {"Idempotency-Key": "once"}}
+            sent: dict[str, Any] = {"name": "leave.md", "headers": {"Idempotency-Key": "once"}}
             first, again = await ours.upload(content, **sent), await ours.upload(content, **sent)
             assert (first.status_code, again.content) == (202, first.content)
             document_id = first.json()["id"]
