@@ -91,13 +91,15 @@ def _set(name: str, words: Word, asked: tuple[str, ...], rng: random.Random) -> 
     documents, questions = [], []
     for number, word in enumerate(chosen):
         file = f"note-{number:03}.md"
-        documents.append(SourceDocument(file, _note(name, word, rng).encode()))
+        told, note = _note(name, word, rng)
+        documents.append(SourceDocument(file, note.encode()))
         ask = asked[number % len(asked)].format(word, lower=word.lower(), upper=word.upper())
-        questions.append(Question(f"{name}-{number:03}", name, ask, (Answer(file, 2, word),)))
+        questions.append(Question(f"{name}-{number:03}", name, ask, (Answer(file, 2, told),)))
     return QuestionSet(name, tuple(documents), tuple(questions))
 
 
-def _note(name: str, word: str, rng: random.Random) -> str:
+def _note(name: str, word: str, rng: random.Random) -> tuple[str, str]:
+    """Return the sentence that names the word, and the note around it."""
     part, other = rng.sample(_PARTS, 2)
     told = {
         "identifiers": f"The {part} {rng.choice(_SEEN)}, and the log named {word} as the cause.",
@@ -107,7 +109,7 @@ def _note(name: str, word: str, rng: random.Random) -> str:
     }[name]
     done = rng.sample(_DONE, 3)
     looked = f"At first we looked at the {other}, which had nothing to do with it."
-    return f"# Note about the {part}\n\n{told} {looked} {done[0]}\n\n{done[1]} {done[2]}\n"
+    return told, f"# Note about the {part}\n\n{told} {looked} {done[0]}\n\n{done[1]} {done[2]}\n"
 
 
 def _identifiers(rng: random.Random) -> Iterator[str]:
