@@ -18,7 +18,7 @@ from enablebot.shared.knowledge.terms import weigh
 from enablebot.shared.models.document import MOST_BYTES
 from enablebot.shared.models.passage import Place, in_context
 from enablebot.tests.reader import intruder
-from enablebot.tests.reader.asking import TENANT, children_alive, hear, pieces, resident_bytes
+from enablebot.tests.reader.asking import TENANT, children_alive, hear, pieces, resident_bytes, seconds_spent
 
 pytestmark = pytest.mark.anyio
 
@@ -244,6 +244,14 @@ async def test_a_child_that_uses_up_its_processor_time_is_ended_by_the_kernel(ta
         await hear(json.dumps({"then": "hang"}).encode(), "text")
     assert refused.value.why == "too_slow"
     assert refused.value.where == "SIGXCPU"
+
+
+async def test_a_child_past_its_deadline_is_ended_at_once_and_not_left_to_the_kernel(taken_over: None) -> None:
+    spent = seconds_spent()
+    with pytest.raises(CannotRead) as refused:
+        await hear(json.dumps({"then": "hang"}).encode(), "text", timeout=1)
+    assert refused.value.where == "the clock"
+    assert seconds_spent() - spent < 6  # of the eight that the kernel would leave it
 
 
 async def test_stopping_early_ends_the_child() -> None:

@@ -1,5 +1,8 @@
 """Asking the reader child about bytes, and keeping what it says."""
 
+import os
+import resource
+import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -62,11 +65,21 @@ async def hear(
 
 def resident_bytes() -> int:
     """How much memory this process holds."""
+    if sys.platform != "linux":
+        return 0
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) * 1024
 
 
+def seconds_spent() -> float:
+    """Processor time that our children used, those that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def children_alive() -> list[int]:
     """Processes of ours that still run or were never buried."""
-    listed = Path(f"/proc/self/task/{__import__('os').getpid()}/children").read_text()
+    if sys.platform != "linux":
+        return []
+    listed = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
     return [int(pid) for pid in listed.split()]

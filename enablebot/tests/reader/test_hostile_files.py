@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from enablebot.api.knowledge.child import MEMORY, CannotRead
-from enablebot.tests.reader.asking import children_alive, hear, resident_bytes
+from enablebot.tests.reader.asking import children_alive, hear, resident_bytes, seconds_spent
 from enablebot.tests.reader.hostile_files import Hostile, hostile_files
 
 pytestmark = pytest.mark.anyio
@@ -31,10 +31,10 @@ def listener() -> Iterator[str]:
 async def test_a_hostile_file_ends_with_a_reason_and_harms_nobody(name: str, listener: str) -> None:
     hostile = next(hostile for hostile in hostile_files(listener) if hostile.name == name)
     content = hostile.make()
-    memory, spent = resident_bytes(), _spent()
+    memory, spent = resident_bytes(), seconds_spent()
     ended = await _outcome(hostile, content)
     assert ended in hostile.ends
-    assert _spent() - spent < _SECONDS + 6 * len(content) / MB
+    assert seconds_spent() - spent < _SECONDS + 6 * len(content) / MB
     assert resident_bytes() - memory < 50 * MB
     # The largest child of this process so far: no child ever held more than its limit.
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 <= MEMORY
@@ -57,8 +57,3 @@ async def _outcome(hostile: Hostile, content: bytes) -> str:
         return "read"
     assert re.fullmatch(r"[A-Z].{20,250}\.", refusal.reason)
     return refusal.why
-
-
-def _spent() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
