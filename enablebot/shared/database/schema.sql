@@ -904,7 +904,7 @@ create function enablebot.inner_settle(p_tenant_ids uuid[], p_ids bigint[], p_to
 create function enablebot.inner_tenants_sharing(p_tenant_id uuid) returns uuid[]
   language plpgsql volatile security definer set search_path=pg_catalog, enablebot, pg_temp;
   -- owner enablebot_router; executable by enablebot_owner
-create function enablebot.inner_weigh_question(p_tenant_id uuid, p_term_ids integer[], p_counts double precision[], p_enough integer, OUT o_question extensions.sparsevec, OUT o_rarest integer[], OUT o_is_all boolean) returns record
+create function enablebot.inner_weigh_question(p_tenant_id uuid, p_term_ids integer[], p_counts double precision[], p_is_capped boolean, OUT o_question extensions.sparsevec, OUT o_rarest integer[], OUT o_is_all boolean) returns record
   language plpgsql stable security definer set search_path=pg_catalog, enablebot, pg_temp, enable_seqscan=off;
   -- owner enablebot_owner; executable by nobody else
 create function enablebot.inner_write_claimed(p_rows tid[], p_worker text, p_lease_seconds integer) returns jsonb
