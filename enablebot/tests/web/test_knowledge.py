@@ -82,6 +82,13 @@ async def test_several_files_are_added_without_script_and_become_ready(ada: Visi
     assert "Waiting" not in ready
 
 
+async def test_a_document_is_no_word_from_slack(ada: Visitor, database: Database) -> None:
+    await added(ada, database)
+    overview = await read_page(ada, "/dashboard")
+    assert "Last heard from Slack nothing yet" in overview
+    assert "waiting" not in overview
+
+
 async def test_a_script_sends_one_file_and_is_told_in_json(ada: Visitor) -> None:
     headers = JSON | {"X-CSRF-Token": await token_of(ada)}
     said = (await add(ada, ("handbook.md", HANDBOOK), headers=headers)).json()

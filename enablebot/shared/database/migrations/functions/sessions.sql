@@ -126,8 +126,11 @@ begin
       where i.tenant_id = v_credential
       order by i.status = 'active' desc, i.installed_at desc
       limit 1),
+    -- Documents are no word from Slack: they come from the dashboard and the API, too, and say themselves how they are.
     'last_event_at', (
-      select i.received_at from inbox i where i.tenant_id = p_tenant_id order by i.id desc limit 1),
+      select i.received_at from inbox i
+      where i.tenant_id = p_tenant_id and i.kind <> 'document'
+      order by i.id desc limit 1),
     'last_answer_at', (
       select max(a.finished_at) from answers a where a.tenant_id = p_tenant_id and a.state = 'complete'),
     -- State by state, so that each count reads its own small index.
@@ -138,7 +141,9 @@ begin
       + (select count(*) from inbox i where i.tenant_id = p_tenant_id and i.state = 'held'),
     'answered', (select count(*) from answers a where a.tenant_id = p_tenant_id and a.state = 'complete'),
     'failed', (select count(*) from answers a where a.tenant_id = p_tenant_id and a.state in ('failed', 'ambiguous')),
-    'set_aside', (select count(*) from inbox i where i.tenant_id = p_tenant_id and i.state = 'set_aside')
+    'set_aside', (
+      select count(*) from inbox i
+      where i.tenant_id = p_tenant_id and i.state = 'set_aside' and i.kind <> 'document')
   );
 end
 $$;
