@@ -29,13 +29,7 @@ def handbook(*, pages: int, picture_every: int | None = None, seed: int = 5) -> 
                     "/ColorSpace /DeviceRGB /BitsPerComponent 8",
                 )
             )
-        lines = [
-            " ".join(
-                chance.choice(_SMALL) if chance.random() < 0.4 else chance.choices(words, weights)[0]
-                for _ in range(_WORDS_A_LINE)
-            )
-            for _ in range(_LINES)
-        ]
+        lines = [_line(chance, words, weights, ends=number % 3 == 2) for number in range(_LINES)]
         lines[_LINES // 2] = sentence(page)
         objects.append(_stream(_page(f"Chapter {page // 10 + 1}, section {page}", lines, picture), ""))
         xobjects = f"/XObject << /P {picture} 0 R >>" if picture else ""
@@ -54,6 +48,14 @@ def handbook(*, pages: int, picture_every: int | None = None, seed: int = 5) -> 
 def sentence(page: int) -> str:
     """What stands on this page and on no other."""
     return f"The responsible desk for matter M-{page:04d} is room {page * 7 % 900 + 100}."
+
+
+def _line(chance: random.Random, words: list[str], weights: list[float], *, ends: bool) -> str:
+    said = [
+        chance.choice(_SMALL) if chance.random() < 0.4 else chance.choices(words, weights)[0]
+        for _ in range(_WORDS_A_LINE)
+    ]
+    return " ".join(said) + "." if ends else " ".join(said).capitalize()
 
 
 def _page(heading: str, lines: list[str], picture: int | None) -> bytes:
