@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID, uuid4
 
@@ -16,24 +14,19 @@ from enablebot.shared.errors import (
     Conflict,
     DatabaseError,
     DataRefused,
-    FileEmpty,
     NotFound,
     OriginalUnreachable,
     OverQuota,
-    TooLarge,
 )
 from enablebot.shared.installations import Installations
-from enablebot.shared.knowledge.formats import sniff
-from enablebot.shared.knowledge.names import clean_name, clean_title
+from enablebot.shared.knowledge.arrival import Arrived, known_channels, receive
 from enablebot.shared.knowledge.originals import Originals, open_originals
 from enablebot.shared.knowledge.spool import Spool
 from enablebot.shared.models.document import (
-    MOST_BYTES,
     Added,
     Document,
     DocumentPage,
     DocumentVersion,
-    Format,
     Source,
 )
 
@@ -47,8 +40,6 @@ _log = logging.getLogger(__name__)
 
 _PURGED_AT_ONCE = 200
 _DELETED_SHOWN = 100
-_MOST_CHANNELS = 500
-_CHANNEL = re.compile(r"[CGD][A-Z0-9]{1,31}", re.ASCII)
 
 
 class DocumentGone(Conflict):
@@ -104,31 +95,18 @@ class Library:
         is stored before that, so that whatever it raises leaves nothing behind. Raises FileEmpty, TooLarge,
         UnsupportedFormat, OverQuota, and BadRequest for channels that are none.
         """
-        spool = Spool()
-        try:
-            if isinstance(content, bytes):
-                await _take(spool, content)
-            else:
-                async for chunk in content:
-                    await _take(spool, chunk)
-            spool.finish()
-            _refuse_empty(spool)
-            cleaned = clean_name(name)
-            arrived = _Arrived(
-                tenant_id=tenant_id,
-                name=cleaned,
-                title=clean_title(title() if callable(title) else title),
-                format=sniff(cleaned, spool.head),
-                source=source,
-                added_by=added_by,
-                channels=_channels(channels() if callable(channels) else channels),
-                lane=lane,
-            )
-        except BaseException:
-            spool.close()
-            raise
+        arrived = await receive(
+            tenant_id,
+            name=name,
+            content=content,
+            source=source,
+            added_by=added_by,
+            title=title,
+            channels=channels,
+            lane=lane,
+        )
         # All of it is here: whoever hangs up now has added it, and nothing is left half stored.
-        storing = asyncio.create_task(self._store(arrived, spool))
+        storing = asyncio.create_task(self._store(arrived))
         self._storing.add(storing)
         storing.add_done_callback(self._storing.discard)
         return await asyncio.shield(storing)
@@ -211,7 +189,7 @@ class Library:
 
     async def bind(self, tenant_id: UUID, document_id: UUID, *, channels: Sequence[str], actor: str) -> Document:
         """Let only these channels see a document; with none, all of them. BadRequest for what is no channel."""
-        wanted = _channels(channels)
+        wanted = known_channels(channels)
         await self.get(tenant_id, document_id)
         row = await self._database.bind_document(tenant_id=tenant_id, id=document_id, channels=wanted, actor=actor)
         if not row.bound:
@@ -267,8 +245,8 @@ class Library:
             await asyncio.wait(self._storing)
         await self._originals.aclose()
 
-    async def _store(self, arrived: "_Arrived", spool: Spool) -> Added:
-        tenant_id = arrived.tenant_id
+    async def _store(self, arrived: Arrived) -> Added:
+        tenant_id, spool = arrived.tenant_id, arrived.spool
         try:
             # One time more than a deletion in between can take away.
             for _ in range(2):
@@ -365,44 +343,6 @@ async def open_library(settings: "Settings", database: Database, installations: 
         most_documents=settings.knowledge.most_documents,
         most_bytes=settings.knowledge.most_bytes,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrived:
-    """What is known of a document once all of it has come."""
-
-    tenant_id: UUID
-    name: str
-    title: str | None
-    format: Format
-    source: Source
-    added_by: str
-    channels: tuple[str, ...]
-    lane: str | None
-
-
-async def _take(spool: Spool, chunk: bytes) -> None:
-    if spool.size + len(chunk) > MOST_BYTES:
-        raise TooLarge(
-            f"This file is larger than {MOST_BYTES // 2**20} MB, the most one document may have. "
-            "Split it, or save it with smaller images."
-        )
-    await spool.write(chunk)
-
-
-def _refuse_empty(spool: Spool) -> None:
-    if spool.size == 0:
-        raise FileEmpty("This file is empty: it has no bytes. Check it where you saved it, and add it again.")
-
-
-def _channels(channels: Sequence[str]) -> tuple[str, ...]:
-    wanted = tuple(dict.fromkeys(channels))
-    if len(wanted) > _MOST_CHANNELS:
-        raise BadRequest(f"A document may be bound to {_MOST_CHANNELS} channels at most.")
-    for channel in wanted:
-        if not _CHANNEL.fullmatch(channel):
-            raise BadRequest("One of the channels is no channel id of Slack, like C0123ABCD. Copy it from the channel.")
-    return wanted
 
 
 def _is_within(document: Document, reach: Reach) -> bool:
