@@ -275,4 +275,31 @@ async def test_two_projects_on_one_server_share_its_roles(supabase_like: Embedde
     await connection.execute("create database second")
     await connection.close()
     urls = [supabase_like.url(user="supabase_postgres", database=name) for name in ("project", "second")]
-    assert await asyncio.gather(*map(migrate, urls)) == [EVERYTHING, EVERYTHING]
+    # Here only a superuser may create it; the message says what to do, word for word.
+    with pytest.raises(DatabaseError, match="As a superuser") as raised:
+        await migrate(urls[1])
+    superuser = await asyncpg.connect(supabase_like.url(database="second"))
+    await superuser.execute(str(raised.value).partition("in this database: ")[2])
+    await superuser.close()
+    applied = await asyncio.gather(*map(migrate, urls))
+    assert applied[0] == EVERYTHING
+    assert applied[1] == EVERYTHING[5:]
+
+
+@pytest.mark.parametrize(
+    ("prepared", "remedy"),
+    [
+        ("create extension vector schema public", "alter extension vector set schema extensions"),
+        (
+            "create schema extensions; create extension vector schema extensions; "
+            "update pg_extension set extversion = '0.6.2' where extname = 'vector'",
+            "newer pgvector",
+        ),
+    ],
+)
+async def test_pgvector_that_lies_elsewhere_or_is_too_old_is_refused_with_a_remedy(
+    empty_url: str, empty: "asyncpg.Connection[asyncpg.Record]", prepared: str, remedy: str
+) -> None:
+    await empty.execute(prepared)
+    with pytest.raises(DatabaseError, match=remedy):
+        await migrate(empty_url)

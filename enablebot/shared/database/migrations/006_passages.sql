@@ -9,8 +9,16 @@ begin
   select n.nspname, e.extversion into v_schema, v_version
   from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector';
   if v_schema is null then
-    create schema if not exists extensions;
-    create extension vector with schema extensions;
+    begin
+      create schema if not exists extensions;
+      create extension vector with schema extensions;
+    exception when insufficient_privilege then
+      raise exception 'this database has no pgvector, and this login may not create it'
+        using errcode = 'object_not_in_prerequisite_state',
+              hint = format(
+                'As a superuser, in this database: create schema if not exists extensions authorization %I; '
+                'create extension vector schema extensions;', current_user);
+    end;
     select e.extversion into v_version from pg_extension e where e.extname = 'vector';
   elsif v_schema <> 'extensions' then
     raise exception 'pgvector is in the schema %, and EnableBot looks for it in the schema extensions', v_schema
