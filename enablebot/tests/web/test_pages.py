@@ -15,6 +15,7 @@ from enablebot.config.settings import SLACK_BASE_URL
 from enablebot.shared.database.models import OverviewInstallationRow, OverviewRow, OverviewTenantRow
 from enablebot.shared.models.installation import REQUIRED_SCOPES
 from enablebot.tests.web.conftest import NewVisitor
+from enablebot.tests.web.knowing import JSON, add
 from enablebot.tests.web.reading import Page
 from enablebot.tests.web.visiting import Visitor
 from enablebot.web import notices
@@ -40,11 +41,14 @@ def all_notices() -> Iterator[Notice]:
 async def every_page(visitor: Visitor) -> dict[str, Page]:
     landing = await visitor.get("/")
     await visitor.install(scopes="chat:write")
+    document = (await add(visitor, ("notes.txt", b"Lunch is at noon."), headers=JSON)).json()["href"]
+    await add(visitor, ("old.txt", b"Lunch was at one."))
     pages = {
         "landing": landing,
         "landing, signed in": await visitor.get("/"),
         "dashboard": await visitor.get("/dashboard"),
         "knowledge": await visitor.get("/dashboard/knowledge"),
+        "document": await visitor.get(document),
         "search": await visitor.get("/dashboard/knowledge/search?query=notice"),
         "nothing there": await visitor.get("/nothing"),
     }
