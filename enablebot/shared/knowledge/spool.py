@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from enablebot.shared.errors import OriginalUnreachable
 from enablebot.shared.models.document import PIECE_BYTES
 
 _NONCE = 12
@@ -37,7 +38,7 @@ class Spool:
         return self._digest.digest()
 
     async def write(self, chunk: bytes) -> None:
-        """Take the next bytes, however many."""
+        """Take the next bytes, however many. Raises OriginalUnreachable when they cannot be put aside."""
         self.size += len(chunk)
         for start in range(0, len(chunk), PIECE_BYTES):
             part = memoryview(chunk)[start : start + PIECE_BYTES]
@@ -47,7 +48,13 @@ class Spool:
             if len(self._filling) > PIECE_BYTES:
                 piece = bytes(self._filling[:PIECE_BYTES])
                 del self._filling[:PIECE_BYTES]
-                await asyncio.to_thread(self._put, piece)
+                try:
+                    await asyncio.to_thread(self._put, piece)
+                except OSError as error:
+                    raise OriginalUnreachable(
+                        "There is no room for this file while it is taken in: our temporary directory is full or "
+                        "missing. Try again later; whoever runs EnableBot can name another one in TMPDIR."
+                    ) from error
 
     def finish(self) -> None:
         """Say that nothing more comes."""

@@ -1,10 +1,12 @@
 """The library over a real database: streamed in, sealed, opened again, and refused with reasons."""
 
 import asyncio
+import tempfile
 import tracemalloc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
@@ -18,6 +20,7 @@ from enablebot.shared.errors import (
     EnableBotError,
     FileEmpty,
     NotFound,
+    OriginalUnreachable,
     OverQuota,
     SealBroken,
     TooLarge,
@@ -233,6 +236,16 @@ async def test_what_breaks_off_passes_through_and_leaves_nothing(library: Librar
     with pytest.raises(asyncio.CancelledError):
         await upload
     assert await count_rows(admin, "documents") == await count_rows(admin, "document_pieces") == 0
+
+
+async def test_a_machine_without_room_says_so_and_small_documents_need_none(
+    library: Library, acme: UUID, admin: Admin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(OriginalUnreachable, match="TMPDIR"):
+        await add(library, acme, b"x" * (PIECE_BYTES + 1))
+    assert await count_rows(admin, "documents") == 0
+    assert (await add(library, acme, b"x" * PIECE_BYTES)).outcome == "new"
 
 
 async def test_whoever_hangs_up_after_the_last_byte_has_added_it(library: Library, acme: UUID, admin: Admin) -> None:
