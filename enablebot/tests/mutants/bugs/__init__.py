@@ -1,6 +1,6 @@
 """The bugs that this product must never have, and the tests that would notice each."""
 
-from enablebot.tests.mutants.bugs import answers, files, inbox, instances, outside, rest, set_aside, walls
+from enablebot.tests.mutants.bugs import answers, documents, files, inbox, instances, outside, rest, set_aside, walls
 from enablebot.tests.mutants.mutant import Mutant, ToCome
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -12,6 +12,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *walls.MUTANTS,
     *rest.MUTANTS,
     *files.MUTANTS,
+    *documents.MUTANTS,
 )
 
 TO_COME = (ToCome("unlink of a passage forgotten on delete", "with documents (issue 5)"),)
