@@ -188,15 +188,26 @@ begin
       left join best_words w on w.passage_id = p.id
       left join best_meaning m on m.passage_id = p.id
     ),
-    -- Each measure stretched from 0, the least of what is compared, to 1, the best of it; then half and half.
+    -- What the words are worth: their full half where the best passage leaves the others behind, as the one with an exact
+    -- identifier does; less where six say nearly the same, as with chance words of a question that was put otherwise.
+    worth as (
+      select 0.5 * greatest(0.2, least(1, coalesce((b.best - b.sixth) / nullif(b.best, 0), 0) / 0.6)) as words
+      from (
+        select max(w.score) as best,
+          coalesce((select s.score from best_words s order by s.score desc offset 5 limit 1), 0) as sixth
+        from best_words w
+      ) b
+    ),
+    -- Each measure stretched from 0, the least of what is compared, to 1, the best of it.
     fused as (
       select c.*,
         case when v_vector is null then c.words else
-          0.5 * coalesce((c.words - min(c.words) over ()) / nullif(max(c.words) over () - min(c.words) over (), 0), 0)
-          + 0.5 * coalesce(
-              (c.meaning - min(c.meaning) over ()) / nullif(max(c.meaning) over () - min(c.meaning) over (), 0), 0)
+          o.words
+            * coalesce((c.words - min(c.words) over ()) / nullif(max(c.words) over () - min(c.words) over (), 0), 0)
+          + (1 - o.words)
+            * coalesce((c.meaning - min(c.meaning) over ()) / nullif(max(c.meaning) over () - min(c.meaning) over (), 0), 0)
         end as score
-      from compared c
+      from compared c cross join worth o
     ),
     best as (select f.* from fused f order by f.score desc, f.id limit p_limit)
     select
