@@ -122,5 +122,7 @@ if __name__ == "__main__":
     if unknown := set(given.sets) - set(SETS):
         parser.error(f"there is no set called {', '.join(sorted(unknown))}; there are {', '.join(SETS)}")
     logging.basicConfig(level=logging.WARNING)
+    # It sets a level of its own, and tells of every index it builds.
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
     with _home(given.data_dir) as home:
         asyncio.run(main(given.sets or list(SETS), home, in_decks=given.packed))
