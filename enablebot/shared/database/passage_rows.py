@@ -39,7 +39,7 @@ class RankedPassageRow(Row):
 
 
 class RankedRow(Row):
-    """What a search found, best first; `unembedded` of the passages it compared have no vector of the model asked for."""
+    """What a search found, best first; `unembedded` of the passages it compared have no vector of the model."""
 
     found: tuple[RankedPassageRow, ...]
     unembedded: int

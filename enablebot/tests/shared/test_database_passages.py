@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import TypeAlias
 from uuid import UUID
 
@@ -92,7 +93,7 @@ async def test_counted_in_the_order_of_the_text_they_would_deadlock(
     database: Database, admin_url: str, admin: Admin, acme: Workspace
 ) -> None:
     await mutate(admin, "inner_count_terms", " order by u.term_id", " order by random()")
-    with pytest.raises((DatabaseUnavailable, asyncpg.DeadlockDetectedError), match="busy|deadlock"):
+    with pytest.raises((DatabaseUnavailable, asyncpg.DeadlockDetectedError), match=r"busy|deadlock"):
         await write_at_once(database, admin_url, acme, rounds=100)
 
 
@@ -143,11 +144,11 @@ async def test_nothing_is_staged_without_the_claim_or_for_a_document_that_is_gon
     database: Database, admin: Admin, acme: Workspace
 ) -> None:
     reading = await shelf.begin(admin, acme.tenant_id)
-    stale = shelf.Reading(**{**vars_of(reading), "claim_token": UUID(int=7)})
+    stale = replace(reading, claim_token=UUID(int=7))
     with pytest.raises(StaleClaim):
         await shelf.stage(database, stale, ["text"])
     other = await add_workspace(database)
-    foreign = shelf.Reading(**{**vars_of(reading), "tenant_id": other.tenant_id})
+    foreign = replace(reading, tenant_id=other.tenant_id)
     assert not await shelf.stage(database, foreign, ["text"])
     await admin.execute("update enablebot.documents set deleted_at = now(), due_at = now()")
     assert not await shelf.stage(database, reading, ["text"])
@@ -220,7 +221,3 @@ def shuffled(weighed: Weighed, rng: random.Random) -> Weighed:
     pairs = list(zip(weighed.ids, weighed.weights, strict=True))
     rng.shuffle(pairs)
     return Weighed(tuple(number for number, _ in pairs), tuple(weight for _, weight in pairs), weighed.count)
-
-
-def vars_of(reading: shelf.Reading) -> dict[str, object]:
-    return {name: getattr(reading, name) for name in reading.__dataclass_fields__}

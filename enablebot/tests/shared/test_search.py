@@ -176,8 +176,9 @@ async def test_channels_and_conversations_see_their_own_and_what_is_everybody_s(
     )
     search = Search(database, None)
 
-    async def seen(**where: str) -> set[str]:
-        return {text.removeprefix("key for ") for text in texts_of(await search.find(acme.tenant_id, "key", **where))}
+    async def seen(channel: str | None = None, lane: str | None = None) -> set[str]:
+        found = await search.find(acme.tenant_id, "key", channel=channel, lane=lane)
+        return {text.removeprefix("key for ") for text in texts_of(found)}
 
     assert await seen() == {"all"}
     assert await seen(channel="CSALES") == {"all", "sales", "sales and support"}
