@@ -114,7 +114,7 @@ async def test_what_the_model_s_server_asks_to_wait_is_waited(
         waited.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr(vectors_module.asyncio, "sleep", noted)
+    monkeypatch.setattr(asyncio, "sleep", noted)
     failures = [error("rate_limited", retry_after=7.0)]
     embedder = Letters(fail=lambda _: failures.pop() if failures else None)
     assert await room.vectors(embedder)._ask(["text"])
