@@ -34,6 +34,7 @@ _ENDS_SENTENCE = re.compile(r"[.!?:;…。！？][\"'”’»)\]]*$")
 _LARGER = 1.12
 _LONGEST_HEADING, _LONGEST_BOLD_HEADING = 140, 90
 _HEADING_SIZES = 4
+_LONGEST_PARAGRAPH = 3000
 
 
 def arrange(pages: list[list[Line]], outline: Outline) -> Blocks:
@@ -189,7 +190,7 @@ class _Paragraph:
     def add(self, line: Line, *, page: int, usual: float) -> Blocks:
         is_item = _ITEM.match(line.text) is not None
         last = self._last
-        if last is None or is_item or self._is_over(last, line, page=page):
+        if last is None or is_item or self._is_long() or self._is_over(last, line, page=page):
             yield from self.end()
             self._text, self._place, self._is_item = line.text, {"page": page}, is_item
         else:
@@ -201,6 +202,10 @@ class _Paragraph:
         if self._text:
             yield Block(self._text, self._place, "item" if self._is_item else "prose")
         self._text, self._last = "", None
+
+    def _is_long(self) -> bool:
+        """Longer than anything a person would write; else text without full stops would stand on its first page."""
+        return len(self._text) > _LONGEST_PARAGRAPH and not self._text.endswith("-")
 
     def _is_over(self, last: Line, line: Line, *, page: int) -> bool:
         is_unfinished = not _ENDS_SENTENCE.search(last.text)

@@ -70,6 +70,17 @@ async def test_pdf_outline_names_the_headings_and_their_levels() -> None:
     assert heard.passages[0].text == "Chapter One"
 
 
+async def test_pdf_text_without_full_stops_still_says_on_which_page_it_stands() -> None:
+    pages = [
+        column(*[f"words of page {number} go on and on without ever coming to an end"] * 45) for number in range(1, 31)
+    ]
+    heard = await hear(pdf(*pages), "pdf")
+    for passage in heard.passages:
+        first, last = passage.place["page"], passage.place.get("last_page", passage.place["page"])
+        assert first - 1 <= int(passage.text.split("page ")[1].split()[0]) <= last + 1
+    assert heard.passages[-1].place["page"] >= 28
+
+
 async def test_a_pdf_that_may_not_be_copied_but_needs_no_password_is_read() -> None:
     heard = await hear(pdf(column("Thirty days of leave."), password=""), "pdf")
     assert heard.text == "Thirty days of leave."
