@@ -6,6 +6,7 @@ import random
 import socket
 import tempfile
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -29,7 +30,7 @@ def free_port() -> int:
     folder = Path(tempfile.gettempdir()) / f"enablebot-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     start = random.SystemRandom().randrange(_LAST - _FIRST)
-    for port in (*range(_FIRST + start, _LAST), *range(_FIRST, _FIRST + start)):
+    for port in chain(range(_FIRST + start, _LAST), range(_FIRST, _FIRST + start)):
         lock = (folder / str(port)).open("wb")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
