@@ -5,7 +5,7 @@ The file goes in through POST /v1/documents; the clock runs from the first byte 
 until a sentence of page 3 and one of the last page are found by POST /v1/search. Memory is the api process's: its peak
 while it reads, less what it held before, after one short document; the reader child's is told apart. Beside it, in the
 same run, the text of all pages taken by the parsing library alone in a process of its own, with no sealing, no passages
-and no index. The PDFs are written here, one of text and one with a picture on every eighth page.
+and no index. The PDFs are written here, one of text and one with a picture on every tenth page.
 """
 
 import argparse
@@ -218,7 +218,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="sixty pages and once: to see that it runs")
     options = parser.parse_args()
     pages, rounds = (60, 1) if options.quick else (options.pages, options.rounds)
-    for picture_every in (None, 8):
+    for picture_every in (None, 10):
         content = handbook(pages=pages, picture_every=picture_every)
         with tempfile.TemporaryDirectory(prefix="enablebot-bench-") as folder:
             path = Path(folder) / "handbook.pdf"
