@@ -172,7 +172,7 @@ class AuditVerdictRow(Row):
 
 
 class ClaimRow(Row):
-    """What is claimed. `is_last_word`: whoever claimed it before is gone, time and again, so only a word is left to say.
+    """What is claimed. `is_last_word`: whoever claimed it before is gone, time and again, so only a word is left.
 
     `was_lost`: the claim before this one ended with its process, of which the event may be the reason.
     `waited_seconds` is how long it has waited, by the database's clock: since it came, or since it was replayed.
