@@ -1,6 +1,6 @@
 """Blocks become passages: whole sections packed under their heading path, about 350 tokens each.
 
-Sizes and rules were measured: whole sections, the path in front, no overlap (see docs/reference/benchmarks.md).
+Sizes and rules were measured: whole sections, the path in front, no overlap (see docs/reference/evaluation.md).
 """
 
 import re
