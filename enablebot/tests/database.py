@@ -56,6 +56,9 @@ _TAKE_TURNS = "select pg_advisory_lock(826001)"
 _MARK_CHANGES = """
 create schema testing;
 create table testing.changes (tag text);
+create table testing.origin as select
+  (select md5(string_agg(m::text, ',' order by m.version)) from enablebot.schema_migrations m) as migrations,
+  (select md5(string_agg(f::text, ',' order by f.name)) from enablebot.schema_functions f) as functions;
 create function testing.mark() returns event_trigger language plpgsql security definer set search_path = pg_catalog
 as $$ begin insert into testing.changes values (tg_tag); end $$;
 create event trigger testing_marks on ddl_command_end execute function testing.mark();
@@ -65,6 +68,10 @@ alter event trigger testing_marks_drops enable always;
 """
 _IS_CHANGED = """
 select exists (select from testing.changes)
+    or (select md5(string_agg(m::text, ',' order by m.version)) from enablebot.schema_migrations m)
+       is distinct from (select o.migrations from testing.origin o)
+    or (select md5(string_agg(f::text, ',' order by f.name)) from enablebot.schema_functions f)
+       is distinct from (select o.functions from testing.origin o)
     or exists (select from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase where d.datname = $1)
     or exists (select from pg_statistic s join pg_class c on c.oid = s.starelid
                where c.relnamespace = 'enablebot'::regnamespace)

@@ -52,8 +52,9 @@ def test_hangs():
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A tree of two files that git would take, and one that it would not."""
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tree of two files that git would take, and one that it would not; its tests need none of our plugins."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     (tmp_path / "sums.py").write_text(_SUM)
     (tmp_path / "test_sums.py").write_text(_TESTS)
     (tmp_path / ".gitignore").write_text("cache\n")

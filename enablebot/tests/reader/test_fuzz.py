@@ -20,7 +20,7 @@ from enablebot.tests.reader.office_files import honest, packed
 from enablebot.tests.reader.pdf_writing import column, pdf
 
 FULL = os.environ.get("ENABLEBOT_FAULTS") == "full"
-ROUNDS = 300 if FULL else 12
+ROUNDS = 300 if FULL else 5
 FORMATS: tuple[Format, ...] = ("pdf", "docx", "pptx", "xlsx", "csv", "html", "markdown", "text")
 _SEEDS: dict[Format, bytes] = {
     "csv": b'Name;"Note"\nJo;"a ""b"""\n' * 20,

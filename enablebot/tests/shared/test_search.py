@@ -10,11 +10,13 @@ import asyncpg
 import pytest
 
 from enablebot.shared.database.operations import Database
+from enablebot.shared.database.postgres import PostgresTransport
 from enablebot.shared.errors import DatabaseError, ModelError
 from enablebot.shared.knowledge.search import LONGEST_QUERY, Search
 from enablebot.shared.knowledge.terms import weigh_question
 from enablebot.shared.models.passage import Found
 from enablebot.tests.database import postgres_versions
+from enablebot.tests.faults.scale import sized
 from enablebot.tests.shared import shelf
 from enablebot.tests.shared.test_database_passages import mutate
 from enablebot.tests.shared.workspaces import Workspace, add_workspace
@@ -335,7 +337,8 @@ async def test_nobody_finds_another_s_passages_and_nobody_s_results_depend_on_th
     assert [_comparable(found) for found in after] == before
     assert all(found.by == by for found in after)
 
-    everyone = _questions(workspaces, 100)
+    # Two thousand searches by each way, a tenth of them in the suite.
+    everyone = _questions(workspaces, sized(100))
     for workspace in workspaces:
         for question, found in zip(everyone, await _asked(search, workspace, everyone), strict=True):
             foreign = [text for text in texts_of(found) if f"canary-{workspace.team_id}-" not in text]
@@ -468,10 +471,11 @@ async def test_a_search_under_load_of_others_is_one_call(database: Database, adm
     assert len({tuple(texts_of(each)) for each in found}) == 1
 
 
-async def test_a_database_that_is_gone_is_an_error_of_ours(database: Database, acme: Workspace) -> None:
-    await database.aclose()
+async def test_a_database_that_is_gone_is_an_error_of_ours(services_url: str, acme: Workspace) -> None:
+    gone = Database(await PostgresTransport.connect(services_url, timeout_seconds=0.2))
+    await gone.aclose()
     with pytest.raises(DatabaseError):
-        await Search(database, None).find(acme.tenant_id, "key")
+        await Search(gone, None).find(acme.tenant_id, "key")
 
 
 async def test_the_model_is_asked_for_what_is_looked_for(database: Database, admin: Admin, acme: Workspace) -> None:
