@@ -1,6 +1,8 @@
 """What every test shares: asyncio as the only backend, and databases of its own (see `tests/database.py`)."""
 
+import os
 from collections.abc import AsyncIterator, Generator, Iterator
+from itertools import groupby
 
 import asyncpg
 import pytest
@@ -9,6 +11,29 @@ from enablebot.shared.database.embedded import Version
 from enablebot.shared.database.operations import Database
 from enablebot.shared.database.postgres import PostgresTransport
 from enablebot.tests.database import VERSIONS, PostgresServer, PostgresServers
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests come first, and each of xdist's workers has its share of them: none is left for the end, alone."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    # A module stays together: its servers are started once.
+    modules = [list(module) for _, module in groupby(items, lambda item: item.nodeid.partition("::")[0])]
+    long = [module for module in modules if any(_is_long(item) for item in module)]
+    for module in sorted(long, key=lambda module: sum(map(_is_long, module)), reverse=True):
+        min(shares, key=lambda share: sum(map(_is_long, share))).extend(module)
+    short = [item for module in modules if module not in long for item in module]
+    # Each begins with an equal run of the list.
+    size = -(-len(items) // workers)
+    for share in shares:
+        wanted = max(0, size - len(share))
+        share.extend(short[:wanted])
+        del short[:wanted]
+    items[:] = [item for share in shares for item in share] + short
+
+
+def _is_long(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("fault", "slow", "browser"))
 
 
 @pytest.hookimpl(wrapper=True)

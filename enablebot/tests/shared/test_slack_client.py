@@ -31,7 +31,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    async with running(SandboxConfig(with_openai=False, time_scale=0.001)) as sandbox:
+    async with running(SandboxConfig(with_openai=False, time_scale=0.001, stream_seconds=300_000)) as sandbox:
         yield sandbox
 
 
