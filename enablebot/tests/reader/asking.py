@@ -78,15 +78,19 @@ def seconds_spent() -> float:
 
 
 def children_alive() -> set[int]:
-    """Children of this process that still run or were never buried, but for a test server's Postgres."""
+    """Readers of this process that still run, and children of it that were never buried."""
     if sys.platform != "linux":
         return set()
     listed = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
-    return {int(pid) for pid in listed.split() if not _is_postgres(pid)}
+    return {int(pid) for pid in listed.split() if not _has_environment(pid)}
 
 
-def _is_postgres(pid: str) -> bool:
+def _has_environment(pid: str) -> bool:
+    """Whether it is somebody else: a test's Postgres, browser or service. Readers and the dead have none."""
     try:
-        return b"postgres" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return bool(Path(f"/proc/{pid}/environ").read_bytes())
+    except PermissionError:
+        # A reader closes its memory to whoever is not root.
+        return False
     except OSError:
         return True

@@ -15,4 +15,4 @@ MUTANTS: tuple[Mutant, ...] = (
     *documents.MUTANTS,
 )
 
-TO_COME = (ToCome("unlink of a passage forgotten on delete", "with documents (issue 5)"),)
+TO_COME: tuple[ToCome, ...] = ()

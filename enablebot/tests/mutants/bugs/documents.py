@@ -42,4 +42,17 @@ MUTANTS = (
         ),
         ("enablebot/tests/api/test_vectors.py::test_without_its_model_a_document_is_published_with_its_words",),
     ),
+    Mutant(
+        "unlink of a passage forgotten on delete",
+        (
+            Change(
+                "enablebot/shared/database/migrations/functions/document_endings.sql",
+                "  perform enablebot.inner_drop_passages(p_tenant_id, p_id, null);\n",
+                "",
+            ),
+        ),
+        (
+            "enablebot/tests/shared/test_database_document_endings.py::test_an_erased_document_leaves_no_row_in_any_table",
+        ),
+    ),
 )
