@@ -115,7 +115,7 @@ async def test_a_mutant_whose_tests_are_red_or_missing_anyway_is_not_judged_whic
 @pytest.mark.slow
 async def test_tests_that_hang_have_seen_nothing_and_leave_no_process_behind(tree: Path) -> None:
     (tree / "test_sums.py").write_text(_HANGING)
-    run = await run_tests(["test_sums.py::test_hangs"], tree, patience_seconds=5)
+    run = await run_tests(["test_sums.py::test_hangs"], tree, patience_seconds=15)
     assert run.colours == {"test_sums.py::test_hangs": "missing"}
     assert "did not end" in run.output
     with (tree / "alive").open() as alive:
